@@ -1,0 +1,71 @@
+//! Following the table's changes.
+
+use crate::decision::UnixSeconds;
+use crate::network::Network;
+
+/// What happened to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EventKind {
+    /// A new life began.
+    Added = 1,
+    /// A living entry was reported again.
+    Extended = 2,
+    /// Ended by hand or by `rbl_forgive`.
+    Forgiven = 3,
+    /// Whitelisted.
+    Whitened = 4,
+    /// Ended to make room for another.
+    Evicted = 5,
+    /// Its life ran out, and the sweep removed it.
+    Expired = 6,
+}
+
+impl EventKind {
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        [Self::Added, Self::Extended, Self::Forgiven, Self::Whitened, Self::Evicted, Self::Expired]
+            .into_iter()
+            .find(|&kind| kind as u8 == code)
+    }
+}
+
+/// One change of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Grows by one from event to event.
+    pub sequence: u64,
+    /// When.
+    pub time: UnixSeconds,
+    /// What.
+    pub kind: EventKind,
+    /// Bit number in the reporter dictionary.
+    pub reporter: u8,
+    /// Bit number in the reason dictionary; of use for the first two kinds.
+    pub reason: u8,
+    /// Whom.
+    pub network: Network,
+}
+
+/// The outcome of asking for the next event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Here it is.
+    Event(Event),
+    /// Nothing (complete) beyond what was read.
+    Nothing,
+    /// So many events were overwritten or spoilt before they were read: scan the table instead.
+    Lost(u64),
+}
+
+/// A place in the stream of events; made by [`Table::events`](crate::Table::events).
+#[derive(Clone, Debug)]
+pub struct EventReader {
+    pub(crate) next: u64,
+    /// Since when the next event has been unfinished.
+    pub(crate) stalled: Option<UnixSeconds>,
+}
+
+impl EventReader {
+    /// A writer needs nanoseconds to finish an event; after these seconds he is given up.
+    pub(crate) const PATIENCE: UnixSeconds = 2;
+}

@@ -1,0 +1,224 @@
+//! Opening a table's file. Everything in it is hostile until compared.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use memmap2::MmapOptions;
+
+use super::Memory;
+use crate::layout::{self, Layout, header};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Reading, or reading and writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// The mapping cannot be written to.
+    Read,
+    /// The mapping is shared for writing.
+    Write,
+}
+
+/// Which file it is, whatever its name: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    device: u64,
+    inode: u64,
+    /// Bytes at the time of opening.
+    length: u64,
+}
+
+/// Why a table was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No such file.
+    #[error("{path}: no such table; start eximrbld, which makes it, or run: eximrbl create")]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file's mode or owner forbids it.
+    #[error(
+        "{path}: permission denied; be root, or a member of the table's group (Debian: adduser USER Debian-exim)"
+    )]
+    Denied {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Any other failure of the system.
+    #[error("{path}: {error}")]
+    System {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A directory, device, FIFO or socket.
+    #[error("{path}: not a regular file, so not a table; check the path")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Anybody could change it.
+    #[error("{path}: mode {mode:04o} lets every local user write; refused (chmod 0660 {path})")]
+    WorldWritable {
+        /// The path.
+        path: PathBuf,
+        /// The file's permission bits.
+        mode: u32,
+    },
+    /// Its first bytes are not a table's.
+    #[error(
+        "{path}: not a table of eximrbl (or of a machine with another byte order); move it away, and eximrbld makes a new one"
+    )]
+    NotATable {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A table, but of another version of eximrbl.
+    #[error(
+        "{path}: table format {found}, this program reads {expected}; stop eximrbld and Exim's daemon, move the file away, and start eximrbld of the version that is installed"
+    )]
+    Version {
+        /// The path.
+        path: PathBuf,
+        /// The file's format version.
+        found: u64,
+        /// The only version that this program reads.
+        expected: u64,
+    },
+    /// The file's length is not what its header says.
+    #[error(
+        "{path}: {found} bytes, but its header needs {expected}; it was cut short or enlarged: move it away, and eximrbld makes a new one"
+    )]
+    Length {
+        /// The path.
+        path: PathBuf,
+        /// Bytes that the file has.
+        found: u64,
+        /// Bytes that it must have.
+        expected: u64,
+    },
+    /// The header is damaged.
+    #[error("{path}: damaged header ({what}); move it away, and eximrbld makes a new one")]
+    Damaged {
+        /// The path.
+        path: PathBuf,
+        /// What does not fit.
+        what: &'static str,
+    },
+    /// The file was replaced by a resized table at the very moment.
+    #[error("{path}: this table has been replaced; open it again")]
+    Retired {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+/// An opened table file.
+pub(crate) struct Opened {
+    pub(crate) memory: Memory,
+    pub(crate) layout: Layout,
+    pub(crate) identity: FileIdentity,
+}
+
+/// Opens, checks and maps. No byte is read through the mapping before the file is known to be as
+/// long as its header says.
+pub(crate) fn open(path: &Path, access: Access) -> Result<Opened, OpenError> {
+    let named = || path.to_path_buf();
+    let system = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => OpenError::Missing { path: named() },
+        io::ErrorKind::PermissionDenied => OpenError::Denied { path: named() },
+        _ => OpenError::System { path: named(), error },
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(access == Access::Write)
+        // NONBLOCK: a FIFO put in the table's place must not hold up Exim. NOCTTY: nor may a
+        // terminal. std adds CLOEXEC.
+        .custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits() as i32)
+        .open(path)
+        .map_err(|error| match error.raw_os_error() {
+            // What open(2) says of directories, sockets and FIFOs nobody reads.
+            Some(libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
+                OpenError::NotAFile { path: named() }
+            }
+            _ => system(error),
+        })?;
+    let metadata = file.metadata().map_err(system)?;
+    if !metadata.is_file() {
+        return Err(OpenError::NotAFile { path: named() });
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o002 != 0 {
+        return Err(OpenError::WorldWritable { path: named(), mode });
+    }
+
+    // The header is read by read(2) into words of our own first: a mapping of a file that is
+    // shorter than a page would raise SIGBUS.
+    let mut bytes = [0_u8; (header::RETIRED + 1) * 8];
+    if file.read_exact(&mut bytes).is_err() {
+        return Err(OpenError::NotATable { path: named() });
+    }
+    let words: Vec<AtomicU64> = bytes
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|bytes| AtomicU64::new(u64::from_ne_bytes(*bytes)))
+        .collect();
+    let layout = check(&words, path, metadata.len())?;
+
+    let mut options = MmapOptions::new();
+    let length = usize::try_from(layout.bytes())
+        .map_err(|_| OpenError::Damaged { path: named(), what: "too large for this machine" })?;
+    options.len(length);
+    let map = match access {
+        Access::Read => options.map_raw_read_only(&file),
+        Access::Write => options.map_raw(&file),
+    }
+    .map_err(system)?;
+    let identity = identity_of(&metadata);
+    Ok(Opened { memory: Memory::Mapped(map), layout, identity })
+}
+
+/// Compares the header's fixed words with each other and with the file's length.
+fn check(words: &[AtomicU64], path: &Path, length: u64) -> Result<Layout, OpenError> {
+    let named = || path.to_path_buf();
+    let word = |place: usize| words[place].load(Ordering::Relaxed);
+    if word(header::MAGIC) != layout::MAGIC {
+        return Err(OpenError::NotATable { path: named() });
+    }
+    let found = word(header::VERSION);
+    if found != layout::VERSION {
+        return Err(OpenError::Version { path: named(), found, expected: layout::VERSION });
+    }
+    let damaged = |what| OpenError::Damaged { path: named(), what };
+    if word(header::FINGERPRINT) != layout::fingerprint() {
+        return Err(damaged("layout fingerprint"));
+    }
+    if word(header::CHECKSUM) != layout::header_checksum(words) {
+        return Err(damaged("checksum"));
+    }
+    let layout = Layout::of(word(header::SLOTS)).ok_or_else(|| damaged("number of slots"))?;
+    if word(header::BYTES) != layout.bytes() {
+        return Err(damaged("file size"));
+    }
+    if length != layout.bytes() {
+        let expected = layout.bytes();
+        return Err(OpenError::Length { path: named(), found: length, expected });
+    }
+    if word(header::RETIRED) != 0 {
+        return Err(OpenError::Retired { path: named() });
+    }
+    Ok(layout)
+}
+
+fn identity_of(metadata: &std::fs::Metadata) -> FileIdentity {
+    FileIdentity { device: metadata.dev(), inode: metadata.ino(), length: metadata.len() }
+}
+
+/// The file that a path names now.
+pub(crate) fn identity_at(path: &Path) -> Option<FileIdentity> {
+    std::fs::metadata(path).ok().map(|metadata| identity_of(&metadata))
+}

@@ -1,0 +1,159 @@
+//! Ending entries: to make room, by hand, or because they expired.
+
+use super::sweep::Liveness;
+use super::{Place, Slots};
+use crate::decision::UnixSeconds;
+use crate::network::Network;
+use crate::word::{Control, Life, State};
+
+/// Whether an entry was ended by this call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Yes.
+    Done,
+    /// Its life changed meanwhile: look again.
+    Changed,
+}
+
+/// What was done to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// A slot became free, or one of those who were faster made it so: look again.
+    Made {
+        /// The live entry that had to go for it.
+        evicted: Option<Network>,
+    },
+    /// Every slot holds what must stay.
+    None,
+}
+
+impl Slots<'_> {
+    /// Ends the entry that `control` and `life` describe. The CAS of life is what counts; the
+    /// control word follows, by this call or by whoever comes next.
+    pub(super) fn end(&self, slot: usize, control: Control, life: Life) -> Ended {
+        if !self.swap_life(slot, life, Life::dead(control.generation() + 1)) {
+            return Ended::Changed;
+        }
+        self.finish_eviction(slot, control);
+        Ended::Done
+    }
+
+    /// The second step of an eviction. A failing CAS means that somebody else did it.
+    pub(super) fn finish_eviction(&self, slot: usize, control: Control) {
+        self.swap_control(slot, control, Control::empty(control.generation() + 1));
+    }
+
+    /// Frees one slot of the key's buckets: one whose eviction was begun, one of a dead owner,
+    /// an expired entry, else the live entry with the least life left. White and endless entries
+    /// stay.
+    pub(super) fn make_room(
+        &self,
+        place: &Place,
+        now: UnixSeconds,
+        floor: u32,
+        liveness: &Liveness,
+    ) -> Room {
+        let mut victim: Option<(u32, usize, Control, Life)> = None;
+        for slot in place.slots() {
+            let control = self.control(slot);
+            match control.state() {
+                Some(State::Empty) => return Room::Made { evicted: None },
+                Some(State::Quarantined) if liveness.is_dead(control) => {
+                    self.release(slot, control);
+                    return Room::Made { evicted: None };
+                }
+                Some(State::Claimed) if liveness.is_dead(control) => {
+                    self.steal(slot, control, liveness);
+                    return Room::Made { evicted: None };
+                }
+                Some(State::Ready) if !control.is_frozen() => {
+                    let life = self.life(slot);
+                    if !life.is_of(control) {
+                        self.finish_eviction(slot, control);
+                        return Room::Made { evicted: None };
+                    }
+                    // Published since we looked for it: no victim, but what we wanted.
+                    if control.is_ready_with(place.tag) && self.has_key(slot, place.network) {
+                        return Room::Made { evicted: None };
+                    }
+                    let alive = life.is_alive(now, floor);
+                    if life.is_frozen() || alive && (life.is_white() || life.is_endless()) {
+                        continue;
+                    }
+                    let rank = if alive { life.remaining(now) } else { 0 };
+                    if victim.is_none_or(|(least, ..)| rank < least) {
+                        victim = Some((rank, slot, control, life));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let Some((rank, slot, control, life)) = victim else {
+            return Room::None;
+        };
+        let evicted = self.entry_at(slot).map(|view| view.network).filter(|_| rank > 0);
+        match self.end(slot, control, life) {
+            Ended::Done => Room::Made { evicted },
+            Ended::Changed => Room::Made { evicted: None },
+        }
+    }
+
+    /// Ends the key's entry if it is alive and of the given colour. `Some(life)` is what it was.
+    pub(crate) fn forget(
+        &self,
+        place: &Place,
+        white: bool,
+        now: UnixSeconds,
+        floor: u32,
+    ) -> Option<Life> {
+        // Each repetition means that another change of this very entry came first; a bound only
+        // guards against a damaged file.
+        for _ in 0..super::change::ATTEMPTS {
+            let (slot, control, life) = self.find_ready(place)?;
+            if !life.is_of(control) {
+                self.finish_eviction(slot, control);
+                continue;
+            }
+            if !life.is_alive(now, floor) || life.is_white() != white {
+                return None;
+            }
+            if self.end(slot, control, life) == Ended::Done {
+                return Some(life);
+            }
+        }
+        None
+    }
+
+    /// The key's READY slot, whether alive, expired, or with its eviction begun.
+    pub(super) fn find_ready(&self, place: &Place) -> Option<(usize, Control, Life)> {
+        place.slots().find_map(|slot| match self.ready_at(slot, place) {
+            ReadyAt::Entry(control, life) => Some((slot, control, life)),
+            ReadyAt::Other(_) => None,
+        })
+    }
+
+    /// Whether one slot holds the key, judged at an instant at which its control word stood still.
+    pub(super) fn ready_at(&self, slot: usize, place: &Place) -> ReadyAt {
+        loop {
+            let control = self.control(slot);
+            if !control.is_ready_with(place.tag) {
+                return ReadyAt::Other(control);
+            }
+            let same = self.has_key(slot, place.network);
+            let life = self.life(slot);
+            // Each repetition means that the slot changed hands in these nanoseconds, between
+            // two keys of one tag.
+            if !self.changed(slot, control) {
+                return if same { ReadyAt::Entry(control, life) } else { ReadyAt::Other(control) };
+            }
+        }
+    }
+}
+
+/// What one slot is to a key.
+pub(super) enum ReadyAt {
+    /// Its entry.
+    Entry(Control, Life),
+    /// Anything else.
+    Other(Control),
+}

@@ -1,0 +1,169 @@
+//! The slots: where entries live, and the protocol that keeps them right.
+//!
+//! Every key has two buckets of [`BUCKET`] slots. A slot is a control word, and a body of seven
+//! words: life, the key's two halves, and four marks. Processes share nothing but these words;
+//! any of them may be killed, or stopped and go on much later, between any two steps.
+//!
+//! ```text
+//! CHANGE(k): scan both buckets for k
+//!   READY, life of the same generation -> one CAS of life decides (also when it has expired:
+//!                                         an expired entry is never "absent")
+//!   READY, life a generation apart     -> somebody's eviction: finish it; again
+//!   CLAIMED for k, perhaps             -> wait for it; again
+//!   nothing                            -> claim an EMPTY slot, or evict a victim; again
+//! CLAIM: CAS the slot to CLAIMED, look through both buckets again, and yield to an entry for k
+//!   or to a lower claim for k. Then fill the body, give it life, make it READY.
+//! EVICT: CAS life to dead(g+1), then CAS control READY(g) to EMPTY(g+1); anyone may finish.
+//! LOOKUP: control, key, life, marks, control again; nothing is written.
+//! ```
+//!
+//! What holds, and why:
+//!
+//! * *Two entries for one key never become visible.* Two claims for one key see each other: each
+//!   side makes its claim, then a sequentially consistent fence, then looks ([`claim`]). The
+//!   higher slot gives way.
+//! * *A change that returned is counted exactly once.* It is one CAS of life, whose generation
+//!   ties it to this use of the slot.
+//! * *Nobody waits without end.* Waiting is bounded; a claim that does not move is taken away
+//!   ([`wait`]), and its slot rests until the owner lets go or is proven dead.
+//! * *A late store hits nobody.* Life and marks change by CAS only, on words that carry the
+//!   generation. The key's two words are stored plainly by the owner of a claim; a slot that was
+//!   taken from him is not used again before he has let go or has died. Where death cannot be
+//!   proven (another pid namespace) the slot stays out of use, and the tag keeps even a late
+//!   key from naming a stranger (see [`crate::word`]).
+//!
+//! Accepted, and harmless: a writer with a stale clock may revive an entry that has just expired
+//! (the listing lasts as if the rejection had come a moment earlier); marks are best-effort (a
+//! reason given in the very moment in which an expired entry starts afresh may be lost).
+
+mod change;
+mod claim;
+mod evict;
+mod lookup;
+#[cfg(all(test, loom))]
+mod model;
+mod sweep;
+#[cfg(all(test, not(loom)))]
+mod traces;
+mod wait;
+
+use crate::hash::{Seed, siphash};
+use crate::network::Network;
+use crate::sync::{AtomicU64, Ordering};
+use crate::word::{Control, Life, Tag};
+
+pub(crate) use change::{Applied, Change, Kind};
+pub(crate) use lookup::View;
+pub(crate) use sweep::{Liveness, SlotUse, Swept};
+
+/// Slots in a bucket: their control words fill one cache line of 64 bytes. loom explores
+/// buckets of one slot, that is, two slots for every key.
+pub(crate) const BUCKET: usize = if cfg!(loom) { 1 } else { 8 };
+/// Words in a body.
+pub(crate) const BODY: usize = 7;
+
+/// The places of a body's words.
+mod field {
+    pub(super) const LIFE: usize = 0;
+    pub(super) const KEY_HIGH: usize = 1;
+    pub(super) const KEY_LOW: usize = 2;
+    /// First seen (32 bits) · reasons 48 to 63.
+    pub(super) const FIRST: usize = 3;
+    /// Reasons 0 to 47.
+    pub(super) const REASONS: usize = 4;
+    /// Last seen (32 bits) · reporters 48 to 63.
+    pub(super) const LAST: usize = 5;
+    /// Reporters 0 to 47.
+    pub(super) const REPORTERS: usize = 6;
+}
+
+/// The slots of one table, in a mapped file or on the heap.
+#[derive(Clone, Copy)]
+pub(crate) struct Slots<'a> {
+    controls: &'a [AtomicU64],
+    bodies: &'a [[AtomicU64; BODY]],
+    seed: Seed,
+}
+
+/// Where a key may live, and how it is recognised there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    network: Network,
+    /// First slots of the two buckets, the lower one first.
+    buckets: [usize; 2],
+    tag: Tag,
+}
+
+impl Place {
+    /// All slots of both buckets in ascending order.
+    fn slots(&self) -> impl Iterator<Item = usize> + use<> {
+        let [low, high] = self.buckets;
+        (low..low + BUCKET).chain(high..high + BUCKET)
+    }
+}
+
+impl<'a> Slots<'a> {
+    /// `controls` and `bodies` have one length, a multiple of [`BUCKET`] with two buckets or
+    /// more: the layout sees to it.
+    pub(crate) fn new(
+        controls: &'a [AtomicU64],
+        bodies: &'a [[AtomicU64; BODY]],
+        seed: Seed,
+    ) -> Self {
+        debug_assert!(controls.len() == bodies.len() && controls.len() >= 2 * BUCKET);
+        Self { controls, bodies, seed }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.controls.len()
+    }
+
+    /// Finds a key's buckets and tag.
+    pub(crate) fn place(&self, network: Network) -> Place {
+        let (high, low) = network.words();
+        let length = network.mapped_length();
+        let hash = siphash(self.seed, [high, low, u64::from(length)]);
+        let count = self.controls.len() / BUCKET;
+        // The product's high half maps a hash evenly onto 0..count without a division. The second
+        // bucket comes from the hash's low half, multiplied up so that all its bits count.
+        let choose = |hash: u64| ((u128::from(hash) * count as u128) >> 64) as usize;
+        let first = choose(hash);
+        let mut second = choose(hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32));
+        if second == first {
+            second = (first + 1) % count;
+        }
+        let buckets = [first.min(second) * BUCKET, first.max(second) * BUCKET];
+        Place { network, buckets, tag: Tag::new(hash, length) }
+    }
+
+    fn control(&self, slot: usize) -> Control {
+        Control(self.controls[slot].load(Ordering::Acquire))
+    }
+
+    /// Swaps a control word. Release: what was stored before is seen by whoever acquires the new
+    /// word. Acquire: what the previous holder stored is seen here.
+    fn swap_control(&self, slot: usize, old: Control, new: Control) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.controls[slot].compare_exchange(old.0, new.0, success, failure).is_ok()
+    }
+
+    fn life(&self, slot: usize) -> Life {
+        Life(self.bodies[slot][field::LIFE].load(Ordering::Acquire))
+    }
+
+    /// Swaps a life word: the step that decides every change.
+    fn swap_life(&self, slot: usize, old: Life, new: Life) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        let word = &self.bodies[slot][field::LIFE];
+        word.compare_exchange(old.0, new.0, success, failure).is_ok()
+    }
+
+    /// Whether the body holds this key. Only a control word that is the same before and after
+    /// makes the answer count.
+    fn has_key(&self, slot: usize, network: Network) -> bool {
+        let (high, low) = network.words();
+        let body = &self.bodies[slot];
+        body[field::KEY_LOW].load(Ordering::Relaxed) == low
+            && body[field::KEY_HIGH].load(Ordering::Relaxed) == high
+    }
+}

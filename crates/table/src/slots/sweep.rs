@@ -1,0 +1,130 @@
+//! What the daemon does now and then: expired entries, and slots of the dead.
+
+use super::{Slots, evict};
+use crate::decision::UnixSeconds;
+use crate::network::Network;
+use crate::word::{Control, State};
+
+/// How processes are told apart, and known to be dead.
+///
+/// Pids mean something only within one pid namespace. A process outside the namespace that the
+/// table was made in claims with pid 0, and can prove nobody's death.
+#[derive(Clone, Copy)]
+pub(crate) struct Liveness {
+    /// The namespace (an inode) in which pids in control words mean something; 0: none.
+    pub(crate) namespace: u64,
+    /// This process's pid as others in that namespace see it, or 0.
+    pub(crate) pid: fn(u64) -> u32,
+    /// Whether no process in that namespace has this pid any more (kill(2) says ESRCH).
+    pub(crate) is_gone: fn(u64, u32) -> bool,
+}
+
+impl Liveness {
+    /// Whether the owner of a CLAIMED or QUARANTINED word is proven dead.
+    pub(super) fn is_dead(&self, control: Control) -> bool {
+        control.pid().is_some_and(|pid| (self.is_gone)(self.namespace, pid))
+    }
+
+    /// What to write into a claim.
+    pub(super) fn own_pid(&self) -> u32 {
+        (self.pid)(self.namespace)
+    }
+}
+
+/// What a slot is in use for, as a scan saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotUse {
+    /// Free.
+    Empty,
+    /// An entry that a look-up finds; alive or expired.
+    Entry,
+    /// Its eviction has begun; whoever needs the slot finishes it.
+    Ending,
+    /// Claimed by a process that may be alive.
+    Claimed,
+    /// Claimed by a process that is dead; the sweep takes the slot back.
+    Abandoned,
+    /// Out of use until its former owner lets go or is proven dead.
+    Quarantined,
+    /// Holds what no writer writes.
+    Damaged,
+}
+
+impl Slots<'_> {
+    /// Takes a slot back whose owner died, and ends the slot's entry if it has expired.
+    /// Returns the network whose entry was ended, or whether the slot was reclaimed.
+    pub(crate) fn sweep(
+        &self,
+        slot: usize,
+        now: UnixSeconds,
+        floor: u32,
+        liveness: &Liveness,
+    ) -> Swept {
+        let control = self.control(slot);
+        match control.state() {
+            Some(State::Claimed) if liveness.is_dead(control) => {
+                Swept::of_reclaim(self.steal(slot, control, liveness))
+            }
+            Some(State::Quarantined) if liveness.is_dead(control) => {
+                Swept::of_reclaim(self.release(slot, control))
+            }
+            Some(State::Ready) => {
+                let life = self.life(slot);
+                if !life.is_of(control) {
+                    self.finish_eviction(slot, control);
+                    return Swept::Nothing;
+                }
+                if life.is_alive(now, floor) {
+                    return Swept::Nothing;
+                }
+                let network = self.entry_at(slot).map(|view| view.network);
+                match (self.end(slot, control, life), network) {
+                    (evict::Ended::Done, Some(network)) => Swept::Expired(network),
+                    _ => Swept::Nothing,
+                }
+            }
+            _ => Swept::Nothing,
+        }
+    }
+
+    /// What a slot is in use for.
+    pub(crate) fn use_of(&self, slot: usize, liveness: &Liveness) -> SlotUse {
+        let control = self.control(slot);
+        match control.state() {
+            Some(State::Empty) => SlotUse::Empty,
+            Some(State::Claimed) if liveness.is_dead(control) => SlotUse::Abandoned,
+            Some(State::Claimed) => SlotUse::Claimed,
+            Some(State::Quarantined) => SlotUse::Quarantined,
+            Some(State::Ready) => {
+                if self.entry_at(slot).is_some() {
+                    SlotUse::Entry
+                } else if self.control(slot) != control {
+                    // It changed hands under our eyes; a claim is what it passes through.
+                    SlotUse::Claimed
+                } else if !self.life(slot).is_of(control) {
+                    SlotUse::Ending
+                } else {
+                    SlotUse::Damaged
+                }
+            }
+            Some(State::Moved) | None => SlotUse::Damaged,
+        }
+    }
+}
+
+/// What sweeping one slot did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swept {
+    /// Nothing to do.
+    Nothing,
+    /// An expired entry was ended.
+    Expired(Network),
+    /// A dead owner's slot was taken back.
+    Reclaimed,
+}
+
+impl Swept {
+    fn of_reclaim(done: bool) -> Self {
+        if done { Self::Reclaimed } else { Self::Nothing }
+    }
+}

@@ -1,0 +1,325 @@
+//! A table for reading.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use crate::counters::{COUNTERS, Counters};
+use crate::decision::{Decision, Entry, Filter, UnixSeconds};
+use crate::dictionary::{ADMIN, Dictionary, Names};
+use crate::event::{EventReader, Next};
+use crate::file::{Access, FileIdentity, Memory, OpenError, identity_at, open};
+use crate::hash::Seed;
+use crate::layout::{Layout, header};
+use crate::lengths::Lengths;
+use crate::network::{Network, bits_of};
+use crate::policy::Policy;
+use crate::policy_block::{PolicyBlock, test_point};
+use crate::process;
+use crate::ring::{Read, Ring};
+use crate::slots::{Liveness, SlotUse, Slots};
+use crate::sync::{AtomicU64, Ordering};
+
+/// A table that is only read; the file may be read-only, and nothing is ever written to it.
+pub struct Table {
+    memory: Memory,
+    layout: Layout,
+    seed: Seed,
+    liveness: Liveness,
+    path: PathBuf,
+    /// The file that was opened; none for a table on the heap.
+    identity: Option<FileIdentity>,
+}
+
+/// Sizes and uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Places for entries.
+    pub slots: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// When the table was made.
+    pub created: UnixSeconds,
+    /// Live black entries at or above the threshold.
+    pub listed: u64,
+    /// Live black entries under the threshold.
+    pub below: u64,
+    /// Live white entries.
+    pub white: u64,
+    /// Ended entries whose slots are not yet reused.
+    pub expired: u64,
+    /// Slots out of use until their owner lets go or is known to be dead.
+    pub quarantined: u64,
+}
+
+impl Table {
+    /// Opens a table for reading.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        Self::open_for(path, Access::Read)
+    }
+
+    pub(crate) fn open_for(path: &Path, access: Access) -> Result<Self, OpenError> {
+        let opened = open(path, access)?;
+        let mut table = Self::from_memory(opened.memory, opened.layout);
+        table.path = path.to_path_buf();
+        table.identity = Some(opened.identity);
+        Ok(table)
+    }
+
+    /// Over words whose header has been checked.
+    pub(crate) fn from_memory(memory: Memory, layout: Layout) -> Self {
+        let word = |place: usize| memory.words()[place].load(Ordering::Relaxed);
+        let seed = Seed(word(header::SEED.start), word(header::SEED.start + 1));
+        let liveness = process::liveness(word(header::PID_NAMESPACE));
+        Self { memory, layout, seed, liveness, path: PathBuf::new(), identity: None }
+    }
+
+    /// The one decision: what a list says about a client.
+    ///
+    /// In this order: RFC 5782's test addresses; the never-list; a live white entry for the client
+    /// or a network around it; the most specific black entry that the filter takes. An entry
+    /// counts from the policy's threshold on, or at once if the administrator made it.
+    pub fn decide(&self, client: IpAddr, filter: &Filter, now: UnixSeconds) -> Decision {
+        match test_point(client) {
+            Some(true) => return Decision::Test,
+            Some(false) => return Decision::Never,
+            None => {}
+        }
+        let (terms, is_never, _) = self.policy_block().terms_for(bits_of(client), 0);
+        if is_never {
+            return Decision::Never;
+        }
+        let slots = self.slots();
+        let (mut listed, mut below) = (None, None);
+        for network in self.lengths().around(Network::host(client)) {
+            let Some(view) = slots.lookup(&slots.place(network)) else {
+                continue;
+            };
+            if !view.life.is_alive(now, terms.floor) {
+                continue;
+            }
+            let entry = view.entry(now);
+            if entry.white {
+                let takes = filter.takes(&entry);
+                return if takes { Decision::Listed(entry) } else { Decision::White(entry) };
+            }
+            if listed.is_none() && filter.takes(&entry) && counts(&entry, terms.threshold) {
+                listed = Some(entry);
+            }
+            below = below.or(Some(entry));
+        }
+        match (listed, below) {
+            (Some(entry), _) => Decision::Listed(entry),
+            (None, Some(entry)) => Decision::Below(entry),
+            (None, None) => Decision::Unknown,
+        }
+    }
+
+    /// The network under which a client is kept: IPv4 by address, IPv6 by the policy's prefix.
+    pub fn client_network(&self, client: IpAddr) -> Network {
+        Network::of_client(client, self.policy_block().terms().ipv6_prefix)
+    }
+
+    /// The key of what was asked for: clients by the policy's prefix, networks as they are.
+    pub(crate) fn key(&self, network: Network) -> Network {
+        if network.is_host() { self.client_network(network.address()) } else { network }
+    }
+
+    /// The live entry of exactly this network (of a client's, if it is a single address).
+    pub fn entry(&self, network: Network, now: UnixSeconds) -> Option<Entry> {
+        let (slots, floor) = (self.slots(), self.policy_block().terms().floor);
+        let view = slots.lookup(&slots.place(self.key(network)))?;
+        view.life.is_alive(now, floor).then(|| view.entry(now))
+    }
+
+    /// Whether a black entry lists its network, or is still under the threshold.
+    pub fn is_counted(&self, entry: &Entry) -> bool {
+        counts(entry, self.policy_block().terms().threshold)
+    }
+
+    /// All live entries, streamed in no order. An entry that is made or ended meanwhile may or
+    /// may not be seen.
+    pub fn entries(&self, now: UnixSeconds) -> impl Iterator<Item = Entry> + '_ {
+        let (slots, floor) = (self.slots(), self.policy_block().terms().floor);
+        (0..slots.len())
+            .filter_map(move |slot| slots.entry_at(slot))
+            .filter(move |view| view.life.is_alive(now, floor))
+            .map(move |view| view.entry(now))
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Policy {
+        let names = self.reasons();
+        self.policy_block().policy(|bit| names.of(1 << bit).next().map(str::to_owned))
+    }
+
+    /// Grows with every change of the policy.
+    pub fn policy_sequence(&self) -> u64 {
+        self.policy_block().sequence()
+    }
+
+    /// The reason dictionary.
+    pub fn reasons(&self) -> Names {
+        self.reason_dictionary().names()
+    }
+
+    /// The reporter dictionary.
+    pub fn reporters(&self) -> Names {
+        self.reporter_dictionary().names()
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> Counters {
+        Counters::read(self.counter_words())
+    }
+
+    /// Sizes and uses; scans the whole table.
+    pub fn info(&self, now: UnixSeconds) -> Info {
+        let (slots, terms) = (self.slots(), self.policy_block().terms());
+        let mut info = Info {
+            slots: slots.len() as u64,
+            bytes: self.layout.bytes(),
+            created: self.words()[header::CREATED].load(Ordering::Relaxed) as u32,
+            listed: 0,
+            below: 0,
+            white: 0,
+            expired: 0,
+            quarantined: 0,
+        };
+        for slot in 0..slots.len() {
+            let Some(view) = slots.entry_at(slot) else {
+                let usage = slots.use_of(slot, &self.liveness);
+                info.quarantined += u64::from(usage == SlotUse::Quarantined);
+                continue;
+            };
+            let entry = view.entry(now);
+            let kind = if !view.life.is_alive(now, terms.floor) {
+                &mut info.expired
+            } else if entry.white {
+                &mut info.white
+            } else if counts(&entry, terms.threshold) {
+                &mut info.listed
+            } else {
+                &mut info.below
+            };
+            *kind += 1;
+        }
+        info
+    }
+
+    /// Grows with every change: the sequence of the next event. Its low 32 bits serve as the
+    /// zones' SOA serial (RFC 1982).
+    pub fn serial(&self) -> u64 {
+        self.ring().head()
+    }
+
+    /// A reader of the events from now on, or from an earlier sequence number on.
+    pub fn events(&self, from: Option<u64>) -> EventReader {
+        EventReader { next: from.unwrap_or_else(|| self.serial()), stalled: None }
+    }
+
+    /// The next event for this reader.
+    pub fn next_event(&self, reader: &mut EventReader, now: UnixSeconds) -> Next {
+        let ring = self.ring();
+        let head = ring.head();
+        if reader.next >= head {
+            // Also a reader from another table's life: he starts from here.
+            reader.next = head;
+            return Next::Nothing;
+        }
+        let oldest = head.saturating_sub(ring.capacity());
+        if reader.next < oldest {
+            let lost = oldest - reader.next;
+            reader.next = oldest;
+            return Next::Lost(lost);
+        }
+        let read = ring.read(reader.next);
+        if read == Read::Unfinished {
+            let since = *reader.stalled.get_or_insert(now);
+            if now < since.saturating_add(EventReader::PATIENCE) {
+                return Next::Nothing;
+            }
+        }
+        reader.stalled = None;
+        reader.next += 1;
+        match read {
+            Read::Event(event) => Next::Event(event),
+            Read::Unfinished | Read::Lost => Next::Lost(1),
+        }
+    }
+
+    /// False once the file at `path` is no longer this table: replaced, deleted, retired, or cut
+    /// short. One stat(2).
+    pub fn is_current(&self, path: &Path) -> bool {
+        !self.is_retired() && self.identity.is_some() && identity_at(path) == self.identity
+    }
+
+    /// Whether a resized table has taken this one's place.
+    pub fn is_retired(&self) -> bool {
+        self.words()[header::RETIRED].load(Ordering::Acquire) != 0
+    }
+
+    /// Where the table was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn identity(&self) -> Option<FileIdentity> {
+        self.identity
+    }
+
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        self.memory.words()
+    }
+
+    pub(crate) fn slots(&self) -> Slots<'_> {
+        let words = self.words();
+        let controls = &words[self.layout.controls.clone()];
+        let bodies = words[self.layout.bodies.clone()].as_chunks().0;
+        Slots::new(controls, bodies, self.seed)
+    }
+
+    pub(crate) fn lengths(&self) -> Lengths<'_> {
+        Lengths::new(&self.words()[header::LENGTHS])
+    }
+
+    pub(crate) fn policy_block(&self) -> PolicyBlock<'_> {
+        let words = self.words();
+        let copies = &words[self.layout.policy.clone()];
+        PolicyBlock::new(&words[header::POLICY_SEQUENCE], copies, self.seed)
+    }
+
+    pub(crate) fn reason_dictionary(&self) -> Dictionary<'_> {
+        Dictionary::new(&self.words()[self.layout.reasons.clone()], self.seed)
+    }
+
+    pub(crate) fn reporter_dictionary(&self) -> Dictionary<'_> {
+        Dictionary::new(&self.words()[self.layout.reporters.clone()], self.seed)
+    }
+
+    pub(crate) fn ring(&self) -> Ring<'_> {
+        let words = self.words();
+        let events = &words[self.layout.ring.clone()];
+        Ring::new(&words[header::RING_HEAD], events, self.seed)
+    }
+
+    pub(crate) fn counter_words(&self) -> &[AtomicU64] {
+        &self.words()[header::COUNTERS..header::COUNTERS + COUNTERS]
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("Table");
+        debug.field("path", &self.path).field("slots", &self.layout.slots).finish()
+    }
+}
+
+/// Whether a live black entry is listed. What the administrator lists by hand is listed at once;
+/// the threshold is for what machines report.
+fn counts(entry: &Entry, threshold: u32) -> bool {
+    entry.count >= threshold || entry.reporters >> ADMIN & 1 == 1 || entry.is_endless()
+}

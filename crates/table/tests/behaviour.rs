@@ -1,0 +1,323 @@
+//! What the table does for its users: lifetimes, thresholds, white entries, networks, events.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::IpAddr;
+
+use eximrbl_table::dictionary::{ADMIN, LOCAL, REJECT_BIT};
+use eximrbl_table::{
+    Counter, Decision, Entry, EventKind, Filter, Name, Network, Next, Policy, Refusal, Report,
+    WritableTable,
+};
+
+const NOW: u32 = 1_795_000_000;
+
+fn table() -> WritableTable {
+    WritableTable::on_heap(1024).unwrap()
+}
+
+fn network(text: &str) -> Network {
+    text.parse().unwrap()
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn report(text: &str) -> Report {
+    Report { network: network(text), reason: REJECT_BIT, reporter: LOCAL, weight: None }
+}
+
+fn decide(table: &WritableTable, text: &str, now: u32) -> Decision {
+    table.decide(address(text), &Filter::default(), now)
+}
+
+fn listed(table: &WritableTable, text: &str, now: u32) -> bool {
+    decide(table, text, now).is_listed()
+}
+
+fn entry(table: &WritableTable, text: &str, now: u32) -> Entry {
+    table.entry(network(text), now).unwrap()
+}
+
+#[test]
+fn one_rejection_lists_for_base_ttl_and_ten_for_ten_times_that() {
+    let table = table();
+    assert_eq!(table.record(&report("192.0.2.1"), NOW).unwrap().remaining, 600);
+    for _ in 0..10 {
+        table.record(&report("192.0.2.2"), NOW).unwrap();
+    }
+    assert_eq!(entry(&table, "192.0.2.2", NOW).remaining, 6000);
+    let at_once = Report { weight: Some(10), ..report("192.0.2.3") };
+    assert_eq!(table.record(&at_once, NOW).unwrap().remaining, 6000);
+
+    // Gone with less than 60 s left: at 541 s, not at 540 s.
+    assert!(listed(&table, "192.0.2.1", NOW + 540));
+    assert!(!listed(&table, "192.0.2.1", NOW + 541));
+    assert!(listed(&table, "192.0.2.2", NOW + 5940) && !listed(&table, "192.0.2.2", NOW + 5941));
+}
+
+#[test]
+fn a_rejection_adds_to_the_remaining_life_and_starts_afresh_once_that_is_gone() {
+    let table = table();
+    table.record(&report("192.0.2.1"), NOW).unwrap();
+    let second = table.record(&report("192.0.2.1"), NOW + 100).unwrap();
+    assert_eq!((second.count, second.remaining), (2, 1100));
+    let afresh = table.record(&report("192.0.2.1"), NOW + 100 + 1041).unwrap();
+    assert_eq!((afresh.count, afresh.remaining), (1, 600));
+    let entry = entry(&table, "192.0.2.1", NOW + 1141);
+    assert_eq!((entry.first, entry.last), (NOW + 1141, NOW + 1141));
+}
+
+#[test]
+fn life_is_capped_at_max_ttl_and_the_count_at_its_width() {
+    let table = table();
+    for _ in 0..30 {
+        table.record(&Report { weight: Some(10_000), ..report("192.0.2.1") }, NOW).unwrap();
+    }
+    let entry = entry(&table, "192.0.2.1", NOW);
+    assert_eq!((entry.remaining, entry.count), (604_800, 262_143));
+}
+
+#[test]
+fn the_policy_sets_ttls_weights_and_prefix() {
+    let table = table();
+    let auth = table.reason(Name::new(b"auth").unwrap(), true);
+    let policy = Policy {
+        base_ttl: 100,
+        max_ttl: 1000,
+        weights: vec![("auth".into(), 3)],
+        ipv6_prefix: 48,
+        ..Policy::default()
+    };
+    table.set_policy(&policy).unwrap();
+    assert_eq!(table.policy(), policy);
+    let by_weight = Report { reason: auth, ..report("192.0.2.1") };
+    assert_eq!(table.record(&by_weight, NOW).unwrap().count, 3);
+    let explicit = Report { weight: Some(1), ..by_weight };
+    assert_eq!(table.record(&explicit, NOW).unwrap().count, 4, "a weight in the call wins");
+    table.record(&report("2001:db8:1:2::3"), NOW).unwrap();
+    assert!(listed(&table, "2001:db8:1:ffff::1", NOW));
+    assert!(!listed(&table, "2001:db8:2::", NOW));
+}
+
+#[test]
+fn with_a_threshold_the_nth_rejection_lists() {
+    let table = table();
+    table.set_policy(&Policy { threshold: 3, ..Policy::default() }).unwrap();
+    for n in 1..=3 {
+        table.record(&report("192.0.2.1"), NOW).unwrap();
+        assert_eq!(listed(&table, "192.0.2.1", NOW), n == 3, "after {n}");
+    }
+    table.record(&report("192.0.2.2"), NOW).unwrap();
+    assert!(matches!(decide(&table, "192.0.2.2", NOW), Decision::Below(e) if e.count == 1));
+    // What the administrator lists by hand does not wait for more.
+    table.record(&Report { reporter: ADMIN, ..report("192.0.2.3") }, NOW).unwrap();
+    assert!(listed(&table, "192.0.2.3", NOW));
+}
+
+#[test]
+fn ipv6_clients_are_kept_by_64_and_mapped_ones_are_ipv4() {
+    let table = table();
+    table.record(&report("2001:db8:1:2::3"), NOW).unwrap();
+    assert!(listed(&table, "2001:db8:1:2:ffff::", NOW));
+    assert!(!listed(&table, "2001:db8:1:3::3", NOW));
+    assert_eq!(entry(&table, "2001:db8:1:2::9", NOW).network, network("2001:db8:1:2::/64"));
+    table.record(&report("::ffff:192.0.2.1"), NOW).unwrap();
+    assert!(listed(&table, "192.0.2.1", NOW) && listed(&table, "::ffff:192.0.2.1", NOW));
+}
+
+#[test]
+fn white_beats_black_and_stops_recording() {
+    let table = table();
+    table.record(&report("192.0.2.1"), NOW).unwrap();
+    table.white(network("192.0.2.1"), Some(300), ADMIN, NOW).unwrap();
+    assert!(matches!(decide(&table, "192.0.2.1", NOW), Decision::White(_)));
+    assert_eq!(table.record(&report("192.0.2.1"), NOW), Err(Refusal::White));
+    assert_eq!(table.forgive(network("192.0.2.1"), LOCAL, NOW), Ok(false), "white stays");
+    assert!(matches!(decide(&table, "192.0.2.1", NOW + 299), Decision::White(_)));
+    assert_eq!(decide(&table, "192.0.2.1", NOW + 300), Decision::Unknown);
+    // A white network covers those inside it, listed before or after.
+    table.record(&report("198.51.100.7"), NOW).unwrap();
+    table.white(network("198.51.100.0/24"), None, ADMIN, NOW).unwrap();
+    assert!(!listed(&table, "198.51.100.7", NOW));
+    assert_eq!(table.record(&report("198.51.100.8"), NOW), Err(Refusal::White));
+    table.white(network("198.51.100.0/24"), Some(0), ADMIN, NOW).unwrap();
+    assert!(listed(&table, "198.51.100.7", NOW), "the white has ended, the black one has not");
+    assert_eq!(table.counters().get(Counter::RefusedWhite), 2);
+}
+
+#[test]
+fn the_never_list_is_neither_recorded_nor_answered() {
+    let table = table();
+    table.record(&report("203.0.113.5"), NOW).unwrap();
+    let never = vec![network("203.0.113.0/24"), network("2001:db8:5::/48")];
+    table.set_policy(&Policy { never, ..Policy::default() }).unwrap();
+    for text in ["203.0.113.5", "2001:db8:5::1", "127.0.0.1", "10.0.0.1", "192.168.1.1", "::1"] {
+        assert_eq!(table.record(&report(text), NOW), Err(Refusal::NeverListed), "{text}");
+        assert_eq!(decide(&table, text, NOW), Decision::Never, "{text}");
+    }
+    assert_eq!(table.counters().get(Counter::RefusedNever), 6);
+    table.set_policy(&Policy::default()).unwrap();
+    assert!(listed(&table, "203.0.113.5", NOW), "what was listed before is still there");
+}
+
+#[test]
+fn rfc_5782_test_addresses() {
+    let table = table();
+    for (text, is_listed) in [
+        ("127.0.0.2", true),
+        ("::ffff:127.0.0.2", true),
+        ("127.0.0.1", false),
+        ("::ffff:127.0.0.1", false),
+    ] {
+        assert_eq!(listed(&table, text, NOW), is_listed, "{text}");
+        let _ = table.record(&report(text), NOW);
+        assert_eq!(listed(&table, text, NOW), is_listed, "{text} after a report");
+    }
+}
+
+#[test]
+fn networks_by_hand_list_all_within() {
+    let table = table();
+    table.record(&Report { reporter: ADMIN, ..report("192.0.2.0/24") }, NOW).unwrap();
+    table.record_endless(&report("2001:db8::/32"), NOW).unwrap();
+    assert!(listed(&table, "192.0.2.200", NOW) && !listed(&table, "192.0.3.1", NOW));
+    assert!(listed(&table, "2001:db8:ffff::1", NOW + 1_000_000));
+    // The most specific entry speaks.
+    table.record(&Report { weight: Some(5), ..report("192.0.2.200") }, NOW).unwrap();
+    assert!(matches!(decide(&table, "192.0.2.200", NOW), Decision::Listed(e) if e.count == 5));
+    // A login forgives the client, not the network that somebody listed by hand.
+    assert_eq!(table.forgive(network("192.0.2.200"), LOCAL, NOW), Ok(true));
+    assert!(listed(&table, "192.0.2.200", NOW));
+    assert_eq!(table.forgive(network("192.0.2.0/24"), ADMIN, NOW), Ok(true));
+    assert!(!listed(&table, "192.0.2.200", NOW));
+}
+
+#[test]
+fn filters_take_by_reason_quorum_and_colour() {
+    let table = table();
+    let auth = table.reason(Name::new(b"auth").unwrap(), true);
+    let other = table.reporter(Name::new(b"mx2").unwrap()).unwrap();
+    table.record(&report("192.0.2.1"), NOW).unwrap();
+    table.record(&Report { reason: auth, reporter: other, ..report("192.0.2.1") }, NOW).unwrap();
+    table.record(&report("192.0.2.2"), NOW).unwrap();
+    table.white(network("192.0.2.3"), None, ADMIN, NOW).unwrap();
+    let is_listed =
+        |filter: Filter, text: &str| table.decide(address(text), &filter, NOW).is_listed();
+    let by_auth = Filter { reasons: 1 << auth, ..Filter::default() };
+    assert!(is_listed(by_auth, "192.0.2.1") && !is_listed(by_auth, "192.0.2.2"));
+    let by_two = Filter { quorum: 2, ..Filter::default() };
+    assert!(is_listed(by_two, "192.0.2.1") && !is_listed(by_two, "192.0.2.2"));
+    let white = Filter { white: true, ..Filter::default() };
+    assert!(is_listed(white, "192.0.2.3") && !is_listed(white, "192.0.2.1"));
+    let names: Vec<String> =
+        table.reasons().of(entry(&table, "192.0.2.1", NOW).reasons).map(str::to_owned).collect();
+    assert_eq!(names, ["reject", "auth"]);
+}
+
+#[test]
+fn every_change_is_an_event() {
+    let table = table();
+    let mut reader = table.events(None);
+    assert_eq!(table.next_event(&mut reader, NOW), Next::Nothing);
+    let before = table.serial();
+    table.record(&report("192.0.2.1"), NOW).unwrap();
+    table.record(&report("192.0.2.1"), NOW).unwrap();
+    table.white(network("192.0.2.2"), None, ADMIN, NOW).unwrap();
+    table.forgive(network("192.0.2.1"), ADMIN, NOW).unwrap();
+    table.record(&report("192.0.2.3"), NOW).unwrap();
+    let swept = table.sweep(NOW + 541);
+    assert_eq!(swept.expired, 1);
+    assert_eq!(table.serial(), before + 6);
+    let mut kinds = Vec::new();
+    while let Next::Event(event) = table.next_event(&mut reader, NOW) {
+        kinds.push((event.kind, event.network.to_string()));
+    }
+    let expected = [
+        (EventKind::Added, "192.0.2.1"),
+        (EventKind::Extended, "192.0.2.1"),
+        (EventKind::Whitened, "192.0.2.2"),
+        (EventKind::Forgiven, "192.0.2.1"),
+        (EventKind::Added, "192.0.2.3"),
+        (EventKind::Expired, "192.0.2.3"),
+    ];
+    assert_eq!(kinds, expected.map(|(kind, text)| (kind, text.to_owned())));
+}
+
+#[test]
+fn a_reader_who_was_overrun_is_told_so() {
+    let table = table();
+    let mut reader = table.events(None);
+    for _ in 0..70_000 {
+        table.record(&report("192.0.2.1"), NOW).unwrap();
+    }
+    assert_eq!(table.next_event(&mut reader, NOW), Next::Lost(70_000 - 65_536));
+    assert!(matches!(table.next_event(&mut reader, NOW), Next::Event(_)));
+}
+
+#[test]
+fn a_full_table_evicts_and_verify_finds_nothing() {
+    let table = table();
+    for i in 0..20_000_u32 {
+        let client = std::net::Ipv4Addr::from(0x2d00_0000 + i * 7);
+        let report = Report { network: Network::host(client.into()), ..report("192.0.2.1") };
+        table.record(&report, NOW + i / 100).unwrap();
+    }
+    let (info, counters) = (table.info(NOW + 200), table.counters());
+    assert_eq!(info.listed + info.expired, 1024, "all slots are in use: {info:?}");
+    assert_eq!(counters.get(Counter::Records), 20_000);
+    assert_eq!(counters.get(Counter::Evicted), 20_000 - 1024);
+    assert_eq!(table.verify(NOW + 200), []);
+    assert_eq!(table.entries(NOW + 200).count() as u64, info.listed);
+}
+
+/// New entries go to the emptier of their two buckets, so the table fills evenly.
+#[test]
+fn a_table_that_is_three_quarters_full_has_evicted_nobody() {
+    let table = WritableTable::on_heap(16_384).unwrap();
+    for i in 0..12_288_u32 {
+        let client = std::net::Ipv4Addr::from(0x2d00_0000 + i);
+        let report = Report { network: Network::host(client.into()), ..report("192.0.2.1") };
+        table.record(&report, NOW).unwrap();
+    }
+    assert_eq!(table.counters().get(Counter::Evicted), 0);
+    assert_eq!(table.info(NOW).listed, 12_288);
+}
+
+#[test]
+fn whitening_starts_a_life_of_its_own() {
+    let table = table();
+    table.record(&report("192.0.2.1"), NOW).unwrap();
+    table.white(network("192.0.2.1"), None, ADMIN, NOW + 5).unwrap();
+    let white = entry(&table, "192.0.2.1", NOW + 5);
+    assert_eq!((white.first, white.reporters), (NOW + 5, 1 << ADMIN));
+}
+
+#[test]
+fn clocks_that_jump_do_no_lasting_harm() {
+    let table = table();
+    // Wrong at boot (1970), then right: the entry has long expired.
+    table.record(&report("192.0.2.1"), 100).unwrap();
+    assert!(!listed(&table, "192.0.2.1", NOW));
+    // Stepped back a day: listed for longer, but a new rejection adds as ever.
+    table.record(&report("192.0.2.2"), NOW).unwrap();
+    assert!(listed(&table, "192.0.2.2", NOW - 86_400));
+    let after = table.record(&report("192.0.2.2"), NOW - 86_400).unwrap();
+    assert_eq!((after.count, after.remaining), (2, 86_400 + 1200));
+    // Far in the future, to the end of 32 bits.
+    table.record(&report("192.0.2.3"), u32::MAX).unwrap();
+    assert!(listed(&table, "192.0.2.2", NOW));
+}
+
+#[test]
+fn a_full_dictionary_yields_other() {
+    let table = table();
+    for i in 0..100 {
+        let name = Name::new(format!("r{i}").as_bytes()).unwrap();
+        let bit = table.reason(name, false);
+        assert_eq!(bit == 0, i >= 46, "48 places, two of them taken from the start: {i}");
+    }
+    assert_eq!(table.counters().get(Counter::OtherReasons), 54);
+    assert_ne!(table.reason(Name::new(b"mine").unwrap(), true), 0);
+}
