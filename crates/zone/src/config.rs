@@ -1,0 +1,177 @@
+//! The configuration file: what it may say, and what it means.
+//!
+//! Reading goes in three steps, each of which can name the line and the key of what is wrong:
+//! the text becomes a `Spec` (the file's shape, unknown keys refused), the `Spec` is checked
+//! key by key, and a [`Config`] comes out in which everything is valid.
+//!
+//! ```toml
+//! version = 1                     # required; of this description
+//!
+//! [table]
+//! path = "/var/lib/eximrbl/table"
+//! slots = 1048576                 # entries; only when the table is made
+//!
+//! [policy]                        # written into the table, for the library too
+//! base_ttl = 600
+//! max_ttl = 604800
+//! floor = 60
+//! threshold = 1
+//! ipv6_prefix = 64
+//! never = ["192.0.2.0/24"]
+//! weights = { auth = 3 }
+//!
+//! [dns]
+//! listen = ["0.0.0.0:53", "[::]:53"]
+//! positive_ttl_max = 300
+//! negative_ttl = 60
+//! user = "eximrbl"
+//!
+//! [[zone]]                        # at least one
+//! name = "rbl.example.org"
+//! list = "black"                  # or "white"
+//! reasons = ["rcpt", "auth"]      # all when left out
+//! quorum = 1
+//! codes = { auth = 4 }            # 127.0.0.4; or a whole address in quotes
+//! txt = "{ip}: {reason}"
+//! ns = ["mail.example.org"]
+//! contact = "postmaster@example.org"
+//! ```
+
+mod document;
+mod error;
+mod sections;
+mod spec;
+mod zones;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use eximrbl_table::{CreateOptions, DEFAULT_PATH, Policy};
+
+pub use error::ConfigError;
+
+use crate::name::DnsName;
+use crate::template::Template;
+use document::Document;
+
+/// Longest `positive_ttl_max` and `negative_ttl`: a day. What sits in caches cannot be recalled.
+pub const TTL_MAX: u32 = 86_400;
+/// Longest zone name in wire form. An IPv6 address takes 64 bytes before it, of 255 in all.
+pub const ZONE_NAME_MAX: usize = 191;
+
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[table]`
+    pub table: TableSettings,
+    /// `[policy]`, valid by [`Policy::validate`].
+    pub policy: Policy,
+    /// `[dns]`
+    pub dns: DnsSettings,
+    /// `[[zone]]`, at least one, no name twice.
+    pub zones: Vec<ZoneSettings>,
+}
+
+/// Where the table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSettings {
+    /// The file.
+    pub path: PathBuf,
+    /// Entries it can hold, when it is made.
+    pub slots: u64,
+}
+
+/// How DNS is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsSettings {
+    /// Addresses to answer on, by UDP and TCP; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Longest TTL of a positive answer, in seconds.
+    pub positive_ttl_max: u32,
+    /// TTL of negative answers, in seconds.
+    pub negative_ttl: u32,
+    /// Whom the daemon becomes when it was started as root.
+    pub user: String,
+}
+
+/// One zone, its reasons still by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneSettings {
+    /// The zone's name; at most [`ZONE_NAME_MAX`] bytes.
+    pub name: DnsName,
+    /// Whether it lists white entries instead of black ones.
+    pub white: bool,
+    /// Lists entries with one of these reasons only; `None` lists all.
+    pub reasons: Option<Vec<String>>,
+    /// Lists entries of at least so many reporters only.
+    pub quorum: u32,
+    /// Reasons with an answer of their own.
+    pub codes: Vec<(String, Ipv4Addr)>,
+    /// The text of TXT answers.
+    pub txt: Template,
+    /// The zone's name servers; at least one.
+    pub ns: Vec<DnsName>,
+    /// The mailbox of its administrator, as a name.
+    pub contact: DnsName,
+}
+
+impl Default for TableSettings {
+    fn default() -> Self {
+        Self { path: DEFAULT_PATH.into(), slots: CreateOptions::default().slots }
+    }
+}
+
+impl Default for DnsSettings {
+    fn default() -> Self {
+        let listen = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        Self {
+            listen: listen.map(|address| SocketAddr::new(address, 53)).to_vec(),
+            positive_ttl_max: 300,
+            negative_ttl: 60,
+            user: "eximrbl".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = std::fs::read(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        match str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(text, path),
+            Err(error) => Err(ConfigError::Syntax {
+                path: path.to_owned(),
+                line: document::line_at(&bytes, error.valid_up_to()),
+                problem: "not UTF-8 text here".to_owned(),
+            }),
+        }
+    }
+
+    /// Checks a file's text; `path` is for the messages.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let document = Document::parse(text, path)?;
+        let spec = document.spec()?;
+        sections::check(spec).map_err(|wrong| document.error(wrong))
+    }
+
+    /// A configuration without a file: these zones on these addresses, all else by default.
+    /// What is wrong is told by the name of the command-line option.
+    pub fn without_file(
+        zones: &[String],
+        listen: Vec<SocketAddr>,
+        table: PathBuf,
+    ) -> Result<Self, ConfigError> {
+        let zones = zones::named(zones)
+            .map_err(|wrong| ConfigError::Option { option: "--zone", problem: wrong.problem })?;
+        Ok(Self {
+            table: TableSettings { path: table, ..TableSettings::default() },
+            policy: Policy::default(),
+            dns: DnsSettings { listen, ..DnsSettings::default() },
+            zones,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

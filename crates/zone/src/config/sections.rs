@@ -1,0 +1,145 @@
+//! Checks the sections, and makes a valid configuration of them.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use eximrbl_table::{Network, Policy};
+
+use super::error::{Key, Wrong};
+use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
+use super::{Config, DnsSettings, TTL_MAX, TableSettings, zones};
+
+/// How many entries a table may be told to hold; the upper end takes 64 GB.
+const SLOTS: RangeInclusive<u64> = 8..=1 << 30;
+
+/// Checks the whole file.
+pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
+    let key = Key::top("version");
+    match spec.version {
+        Some(1) => {}
+        Some(other) => {
+            let problem = format!("{other} is not known here; this program reads version = 1");
+            return Err(Wrong::new(key, problem));
+        }
+        None => return Err(Wrong::new(key, "missing; write version = 1 at the top")),
+    }
+    Ok(Config {
+        table: table(spec.table)?,
+        policy: policy(spec.policy)?,
+        dns: dns(spec.dns)?,
+        zones: zones::check(spec.zone)?,
+    })
+}
+
+/// `[table]`
+fn table(spec: TableSpec) -> Result<TableSettings, Wrong> {
+    let top = Key::top("table");
+    let default = TableSettings::default();
+    let path = spec.path.map_or(default.path, PathBuf::from);
+    if !path.is_absolute() {
+        let problem = format!(
+            "\"{}\" depends on where the program is started; write the whole path",
+            path.display()
+        );
+        return Err(Wrong::new(top.name("path"), problem));
+    }
+    let slots = number(&top, "slots", spec.slots, default.slots, SLOTS)?;
+    Ok(TableSettings { path, slots })
+}
+
+/// `[policy]`
+fn policy(spec: PolicySpec) -> Result<Policy, Wrong> {
+    let top = Key::top("policy");
+    let any = 0..=u64::from(u32::MAX);
+    let setting = |name, value, default: u32| {
+        number(&top, name, value, u64::from(default), any.clone()).map(|n| n as u32)
+    };
+    let default = Policy::default();
+    let mut never = Vec::with_capacity(spec.never.len());
+    for (index, text) in spec.never.iter().enumerate() {
+        let network: Network = text.parse().map_err(|error| {
+            Wrong::new(top.name("never").index(index), format!("\"{text}\": {error}"))
+        })?;
+        never.push(network);
+    }
+    let mut weights = Vec::with_capacity(spec.weights.len());
+    for (reason, weight) in spec.weights {
+        let weight = number(&top.name("weights"), &reason, Some(weight), 1, any.clone())?;
+        weights.push((reason, weight as u32));
+    }
+    let ipv6_prefix = u64::from(default.ipv6_prefix);
+    let policy = Policy {
+        base_ttl: setting("base_ttl", spec.base_ttl, default.base_ttl)?,
+        max_ttl: setting("max_ttl", spec.max_ttl, default.max_ttl)?,
+        floor: setting("floor", spec.floor, default.floor)?,
+        threshold: setting("threshold", spec.threshold, default.threshold)?,
+        ipv6_prefix: number(&top, "ipv6_prefix", spec.ipv6_prefix, ipv6_prefix, 1..=128)? as u8,
+        never,
+        weights,
+    };
+    // The table has the last word on what policies there can be.
+    match policy.validate() {
+        Ok(()) => Ok(policy),
+        Err(error) => Err(Wrong::new(top.name(error.key), error.problem)),
+    }
+}
+
+/// `[dns]`
+fn dns(spec: DnsSpec) -> Result<DnsSettings, Wrong> {
+    let top = Key::top("dns");
+    let default = DnsSettings::default();
+    let ttl = |name, value, default| {
+        number(&top, name, value, u64::from(default), 1..=u64::from(TTL_MAX)).map(|n| n as u32)
+    };
+    let user = spec.user.unwrap_or(default.user);
+    if user.is_empty() || user == "root" {
+        let problem = "DNS is never served as root; name an unprivileged user, such as \"eximrbl\"";
+        return Err(Wrong::new(top.name("user"), problem));
+    }
+    Ok(DnsSettings {
+        listen: match spec.listen {
+            Some(listen) => addresses(&top.name("listen"), &listen)?,
+            None => default.listen,
+        },
+        positive_ttl_max: ttl("positive_ttl_max", spec.positive_ttl_max, default.positive_ttl_max)?,
+        negative_ttl: ttl("negative_ttl", spec.negative_ttl, default.negative_ttl)?,
+        user,
+    })
+}
+
+/// Addresses to listen on.
+fn addresses(key: &Key, texts: &[String]) -> Result<Vec<SocketAddr>, Wrong> {
+    if texts.is_empty() {
+        return Err(Wrong::new(key.clone(), "empty: nobody could ask; name an address and port"));
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::with_capacity(texts.len());
+    for (index, text) in texts.iter().enumerate() {
+        let wrong = |problem: String| Wrong::new(key.index(index), problem);
+        let address = text.parse().map_err(|_| {
+            wrong(format!("\"{text}\" is not ADDRESS:PORT, as in 192.0.2.1:53 or [2001:db8::1]:53"))
+        })?;
+        if addresses.contains(&address) {
+            return Err(wrong(format!("{address} is here twice")));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+/// A number within its range, or the default.
+pub(super) fn number(
+    section: &Key,
+    name: &str,
+    value: Option<i64>,
+    default: u64,
+    range: RangeInclusive<u64>,
+) -> Result<u64, Wrong> {
+    let Some(value) = value else {
+        return Ok(default);
+    };
+    u64::try_from(value).ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let problem = format!("{value} is out of range: {} to {}", range.start(), range.end());
+        Wrong::new(section.name(name), problem)
+    })
+}

@@ -1,0 +1,70 @@
+//! The file's shape: which sections and keys there are, and of what kind their values are.
+//! What the values may be is checked in the modules beside this one.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Spec {
+    pub(super) version: Option<i64>,
+    #[serde(default)]
+    pub(super) table: TableSpec,
+    #[serde(default)]
+    pub(super) policy: PolicySpec,
+    #[serde(default)]
+    pub(super) dns: DnsSpec,
+    #[serde(default)]
+    pub(super) zone: Vec<ZoneSpec>,
+}
+
+/// `[table]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TableSpec {
+    pub(super) path: Option<String>,
+    pub(super) slots: Option<i64>,
+}
+
+/// `[policy]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicySpec {
+    pub(super) base_ttl: Option<i64>,
+    pub(super) max_ttl: Option<i64>,
+    pub(super) floor: Option<i64>,
+    pub(super) threshold: Option<i64>,
+    pub(super) ipv6_prefix: Option<i64>,
+    #[serde(default)]
+    pub(super) never: Vec<String>,
+    #[serde(default)]
+    pub(super) weights: BTreeMap<String, i64>,
+}
+
+/// `[dns]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DnsSpec {
+    pub(super) listen: Option<Vec<String>>,
+    pub(super) positive_ttl_max: Option<i64>,
+    pub(super) negative_ttl: Option<i64>,
+    pub(super) user: Option<String>,
+}
+
+/// `[[zone]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ZoneSpec {
+    pub(super) name: Option<String>,
+    pub(super) list: Option<String>,
+    pub(super) reasons: Option<Vec<String>>,
+    pub(super) quorum: Option<i64>,
+    /// The last octet as a number, or the whole address as text.
+    #[serde(default)]
+    pub(super) codes: BTreeMap<String, toml::Value>,
+    pub(super) txt: Option<String>,
+    pub(super) ns: Option<Vec<String>>,
+    pub(super) contact: Option<String>,
+}

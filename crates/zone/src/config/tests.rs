@@ -1,0 +1,194 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("test.toml"))
+}
+
+fn error(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+const SMALLEST: &str = "version = 1\n[[zone]]\nname = \"rbl.example.org\"\n";
+
+#[test]
+fn the_smallest_file_has_the_documented_defaults() {
+    let config = parse(SMALLEST).unwrap();
+    assert_eq!(config.table.path, Path::new("/var/lib/eximrbl/table"));
+    assert_eq!(config.table.slots, 1 << 20);
+    assert_eq!(config.policy, Policy::default());
+    let listen: Vec<_> = config.dns.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["0.0.0.0:53", "[::]:53"]);
+    assert_eq!((config.dns.positive_ttl_max, config.dns.negative_ttl), (300, 60));
+    assert_eq!(config.dns.user, "eximrbl");
+    let zone = &config.zones[0];
+    assert!(!zone.white && zone.reasons.is_none() && zone.quorum == 1 && zone.codes.is_empty());
+    assert_eq!(zone.ns, [DnsName::from_text("rbl.example.org").unwrap()]);
+    assert_eq!(zone.contact.to_string(), "hostmaster.rbl.example.org");
+}
+
+#[test]
+fn every_setting_is_taken_over() {
+    let config = parse(
+        r#"
+version = 1
+[table]
+path = "/srv/t"
+slots = 4096
+[policy]
+base_ttl = 300
+max_ttl = 3600
+floor = 30
+threshold = 3
+ipv6_prefix = 56
+never = ["192.0.2.0/24", "2001:db8::/32"]
+weights = { auth = 3, rcpt = 2 }
+[dns]
+listen = ["127.0.0.1:5300", "[::1]:5300"]
+positive_ttl_max = 120
+negative_ttl = 30
+user = "nobody"
+[[zone]]
+name = "rbl.example.org"
+list = "black"
+reasons = ["auth", "rcpt"]
+quorum = 2
+codes = { auth = 4, rcpt = "127.0.1.2" }
+txt = "{ip}"
+ns = ["a.example.org", "b.example.org."]
+contact = "post.master@example.org"
+[[zone]]
+name = "wl.example.org"
+list = "white"
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.table, TableSettings { path: "/srv/t".into(), slots: 4096 });
+    let policy = Policy {
+        base_ttl: 300,
+        max_ttl: 3600,
+        floor: 30,
+        threshold: 3,
+        ipv6_prefix: 56,
+        never: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+        weights: vec![("auth".into(), 3), ("rcpt".into(), 2)],
+    };
+    assert_eq!(config.policy, policy);
+    assert_eq!(
+        config.dns.listen,
+        ["127.0.0.1:5300".parse().unwrap(), "[::1]:5300".parse().unwrap()]
+    );
+    assert_eq!((config.dns.positive_ttl_max, config.dns.negative_ttl), (120, 30));
+    assert_eq!(config.dns.user, "nobody");
+    let zone = &config.zones[0];
+    assert_eq!(zone.reasons, Some(vec!["auth".into(), "rcpt".into()]));
+    assert_eq!(zone.quorum, 2);
+    let codes = [("auth", [127, 0, 0, 4]), ("rcpt", [127, 0, 1, 2])];
+    assert_eq!(zone.codes, codes.map(|(reason, code)| (reason.to_owned(), code.into())));
+    assert_eq!(zone.txt, Template::parse("{ip}").unwrap());
+    assert_eq!(zone.ns[1].to_string(), "b.example.org");
+    assert_eq!(zone.contact.to_string(), "post\\.master.example.org");
+    assert!(config.zones[1].white);
+}
+
+#[test]
+fn errors_name_file_line_and_key() {
+    for (text, expected) in [
+        ("", "test.toml:1: version: missing"),
+        ("version = 2", "test.toml:1: version: 2 is not known"),
+        ("version = 1", "test.toml:1: zone: missing"),
+        ("version = 1\n[dsn]", "test.toml:2: dsn: unknown key `dsn`"),
+        ("version = 1\n[dns]\nlistn = []", "test.toml:3: dns.listn: unknown key `listn`, expected"),
+        ("version = 1\n\n[dns]\nlisten = 53", "test.toml:4: dns.listen: invalid type: integer"),
+        ("version = 1\n[[zone]]\nlist = \"black\"", "test.toml:2: zone[0].name: missing"),
+        ("version = 1\n[zone]\nname = \"a\"", "test.toml:2: zone: "),
+        ("version = \"1\"", "expected a whole number"),
+        ("version = 1\nversion = 1", "test.toml:2: not TOML: duplicate key: version"),
+        ("version = 1\n[dns\n", "test.toml:2: not TOML: "),
+        (
+            "version = 1\n[policy]\nnever = [\n  \"192.0.2.0/24\",\n  \"192.0.2.1/24\",\n]",
+            "test.toml:5: policy.never[1]: \"192.0.2.1/24\": address bits are set past the prefix",
+        ),
+        (
+            "version = 1\n[policy]\nfloor = 700",
+            "test.toml:2: policy.base_ttl: 600 s is under floor",
+        ),
+        (
+            "version = 1\n[policy]\nweights = {\n auth = -1 }",
+            "test.toml:4: policy.weights.auth: -1",
+        ),
+    ] {
+        let error = error(text);
+        assert!(error.contains(expected), "{text:?} gave {error:?}");
+    }
+}
+
+#[test]
+fn a_key_deep_in_the_second_zone_is_found() {
+    let text = format!("{SMALLEST}[[zone]]\nname = \"x.example.org\"\n[zone.codes]\nauth = 1\n");
+    let error = error(&text);
+    assert!(error.starts_with("test.toml:7: zone[1].codes.auth: 1 is no code"), "{error}");
+}
+
+#[test]
+fn zones_that_could_hide_addresses_are_refused() {
+    for (inner, ok) in [("auth", true), ("4", false), ("127", false), ("a", false), ("1a", true)] {
+        let text = format!("{SMALLEST}[[zone]]\nname = \"{inner}.rbl.example.org\"\n");
+        assert_eq!(parse(&text).is_ok(), ok, "{inner}");
+    }
+    let error = error(&format!("{SMALLEST}[[zone]]\nname = \"RBL.example.org.\"\n"));
+    assert!(error.starts_with("test.toml:5: zone[1].name: rbl.example.org is the name of two"));
+}
+
+#[test]
+fn codes_stay_clear_of_addresses_with_a_meaning_of_their_own() {
+    for (code, ok) in [
+        ("2", true),
+        ("255", true),
+        ("1", false),
+        ("0", false),
+        ("256", false),
+        ("-1", false),
+        ("4.0", false),
+        ("\"127.0.0.1\"", false),
+        ("\"127.255.255.254\"", false),
+        ("\"127.255.254.1\"", true),
+        ("\"128.0.0.2\"", false),
+        ("\"127.0.0\"", false),
+    ] {
+        let text = format!("{SMALLEST}codes = {{ auth = {code} }}\n");
+        assert_eq!(parse(&text).is_ok(), ok, "{code}");
+    }
+}
+
+#[test]
+fn a_zone_name_leaves_room_for_ipv6() {
+    let name = |length: usize| {
+        let mut labels = vec!["x".repeat(63); 2];
+        labels.push("x".repeat(length - 2 * 64 - 2));
+        let text = format!("version = 1\n[[zone]]\nname = \"{}\"\n", labels.join("."));
+        parse(&text)
+    };
+    assert!(name(ZONE_NAME_MAX).is_ok());
+    assert!(name(ZONE_NAME_MAX + 1).is_err());
+}
+
+#[test]
+fn a_file_that_is_not_text_is_refused_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bad.toml");
+    std::fs::write(&path, b"version = 1\n# \xff\n").unwrap();
+    let error = Config::load(&path).unwrap_err().to_string();
+    assert!(error.ends_with("bad.toml:2: not TOML: not UTF-8 text here"), "{error}");
+    let error = Config::load(&directory.path().join("none")).unwrap_err().to_string();
+    assert!(error.contains("none: cannot read the configuration: No such file"), "{error}");
+}
+
+#[test]
+fn without_a_file_the_names_are_checked_too() {
+    let listen = vec!["127.0.0.1:5300".parse().unwrap()];
+    let config = Config::without_file(&["rbl.example".into()], listen.clone(), "/t".into());
+    assert_eq!(config.unwrap().zones[0].name.to_string(), "rbl.example");
+    let error = Config::without_file(&["a..b".into()], listen, "/t".into()).unwrap_err();
+    assert!(error.to_string().starts_with("--zone: \"a..b\": an empty label"), "{error}");
+}

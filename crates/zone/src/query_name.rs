@@ -1,0 +1,223 @@
+//! Query names: their labels, and what a name within a zone stands for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Longest name in wire form (RFC 1035 section 3.1).
+const NAME_MAX: usize = 255;
+/// Most labels of such a name.
+const LABELS_MAX: usize = 127;
+/// Labels of an IPv4 address (RFC 5782 section 2.1).
+const OCTETS: usize = 4;
+/// Labels of an IPv6 address (RFC 5782 section 2.4).
+const NIBBLES: usize = 32;
+
+/// A query's name in lower case, with its labels found.
+pub(crate) struct QueryName {
+    bytes: [u8; NAME_MAX],
+    length: usize,
+    /// Where each label's length byte stands; leftmost label first.
+    starts: [u8; LABELS_MAX],
+    count: usize,
+}
+
+impl QueryName {
+    /// Reads an uncompressed wire-format name. `None` when the bytes are not one.
+    pub(crate) fn read(name: &[u8]) -> Option<Self> {
+        let mut read =
+            Self { bytes: [0; NAME_MAX], length: name.len(), starts: [0; LABELS_MAX], count: 0 };
+        // ASCII letters alone fold (RFC 4343). Length bytes are under 64, below all letters.
+        let bytes = read.bytes.get_mut(..name.len())?;
+        bytes.copy_from_slice(name);
+        bytes.make_ascii_lowercase();
+        let mut at = 0;
+        loop {
+            let length = usize::from(*name.get(at)?);
+            if length == 0 {
+                return (at + 1 == name.len()).then_some(read);
+            }
+            if length > 63 {
+                return None;
+            }
+            *read.starts.get_mut(read.count)? = at as u8;
+            read.count += 1;
+            at += length + 1;
+        }
+    }
+
+    /// How many labels stand in front of `zone` (a lower-case wire name), if this name is that
+    /// zone's apex (0) or within it.
+    pub(crate) fn labels_before(&self, zone: &[u8]) -> Option<usize> {
+        let at = self.length.checked_sub(zone.len())?;
+        if self.bytes[at..self.length] != *zone {
+            return None;
+        }
+        if zone == [0] {
+            return Some(self.count);
+        }
+        // The same bytes may begin in the middle of a label: `3rbl…` ends as `rbl…` does.
+        self.starts[..self.count].binary_search(&(at as u8)).ok()
+    }
+
+    /// The whole name in lower case.
+    pub(crate) fn wire(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// The label at a place counted from the left.
+    fn label(&self, index: usize) -> &[u8] {
+        let start = usize::from(self.starts[index]);
+        &self.bytes[start + 1..start + 1 + usize::from(self.bytes[start])]
+    }
+
+    /// What the first `count` labels, those before the zone's name, stand for.
+    pub(crate) fn place(&self, count: usize) -> Place {
+        let labels = || (0..count).map(|index| self.label(index));
+        if count == 0 {
+            return Place::Apex;
+        }
+        let nibbles = count <= NIBBLES && labels().all(|label| nibble(label).is_some());
+        let octets = count <= OCTETS && labels().all(|label| octet(label).is_some());
+        if octets && count == OCTETS {
+            let number = labels().rev().filter_map(octet).fold(0, |n, o| n << 8 | u32::from(o));
+            let address = IpAddr::V4(Ipv4Addr::from(number));
+            return Place::Address { address, names_below: nibbles };
+        }
+        if nibbles && count == NIBBLES {
+            let number = labels().rev().filter_map(nibble).fold(0, |n, o| n << 4 | u128::from(o));
+            let address = IpAddr::V6(Ipv6Addr::from(number)).to_canonical();
+            return Place::Address { address, names_below: false };
+        }
+        if octets || nibbles { Place::Partial } else { Place::Nowhere }
+    }
+}
+
+/// What a name within a zone stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The zone's own name.
+    Apex,
+    /// An address, reversed. `::ffff:a.b.c.d` comes as the IPv4 address that it is.
+    Address {
+        /// The address.
+        address: IpAddr,
+        /// The name is at the same time the beginning of IPv6 addresses: `4.3.2.1` is 1.2.3.4,
+        /// and also the four first nibbles of 1234::/16. It exists even if it is not listed.
+        names_below: bool,
+    },
+    /// The beginning of addresses: one to three octets, or one to 31 nibbles.
+    Partial,
+    /// Nothing that can exist in a DNSBL.
+    Nowhere,
+}
+
+/// A decimal octet in its one canonical form: no leading zeros, no sign.
+fn octet(label: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
+    let number = match *label {
+        [a] => digit(a)?,
+        [a @ b'1'..=b'9', b] => digit(a)? * 10 + digit(b)?,
+        [a @ b'1'..=b'9', b, c] => digit(a)? * 100 + digit(b)? * 10 + digit(c)?,
+        _ => return None,
+    };
+    u8::try_from(number).ok()
+}
+
+/// A single hexadecimal digit, in lower case (names are folded before).
+fn nibble(label: &[u8]) -> Option<u8> {
+    match *label {
+        [digit @ b'0'..=b'9'] => Some(digit - b'0'),
+        [digit @ b'a'..=b'f'] => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn wire(text: &str) -> Vec<u8> {
+        let mut wire = Vec::new();
+        for label in text.split('.').filter(|label| !label.is_empty()) {
+            wire.push(label.len() as u8);
+            wire.extend_from_slice(label.as_bytes());
+        }
+        wire.push(0);
+        wire
+    }
+
+    fn place(text: &str) -> Place {
+        let name = QueryName::read(&wire(text)).unwrap();
+        name.place(name.count)
+    }
+
+    fn address(text: &str, names_below: bool) -> Place {
+        Place::Address { address: text.parse().unwrap(), names_below }
+    }
+
+    #[test]
+    fn four_canonical_octets_are_an_ipv4_address() {
+        assert_eq!(place("1.2.0.192"), address("192.0.2.1", false));
+        assert_eq!(place("255.255.255.255"), address("255.255.255.255", false));
+        for text in ["01.2.0.192", "1.2.0.256", "1.2.0.1920", "1.2.0.+1", "1.2.0.-1", "1.2.0.1a"] {
+            assert_eq!(place(text), Place::Nowhere, "{text}");
+        }
+    }
+
+    #[test]
+    fn thirty_two_nibbles_are_an_ipv6_address_in_either_case() {
+        let nibbles = "6.0.0.0.5.0.0.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.B.D.0.1.0.0.2";
+        assert_eq!(place(nibbles), address("2001:db8:1:2:3:4:5:6", false));
+        assert_eq!(place(&nibbles.to_lowercase()), place(nibbles));
+        assert_eq!(place(&format!("0.{nibbles}")), Place::Nowhere);
+        assert_eq!(place(&nibbles.replace("B.D", "bd")), Place::Nowhere);
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_address() {
+        let nibbles = "1.0.2.0.0.0.0.c.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0";
+        assert_eq!(place(nibbles), address("192.0.2.1", false));
+    }
+
+    #[test]
+    fn shorter_names_are_partial() {
+        for text in ["127", "0.127", "0.0.127", "f", "1.2.3.a", "1.2.3.4.5", &["a"; 31].join(".")] {
+            assert_eq!(place(text), Place::Partial, "{text}");
+        }
+        for text in ["x", "12.a", "10.1.2.3.4", "www.1.2.3.4", "aa", "300", "1.2.3.4.5.10"] {
+            assert_eq!(place(text), Place::Nowhere, "{text}");
+        }
+        assert_eq!(place(""), Place::Apex);
+    }
+
+    #[test]
+    fn four_decimal_nibbles_are_both() {
+        assert_eq!(place("4.3.2.1"), address("1.2.3.4", true));
+        assert_eq!(place("4.3.2.10"), address("10.2.3.4", false));
+    }
+
+    #[test]
+    fn a_zone_is_found_at_label_boundaries_only() {
+        let name = QueryName::read(&wire("1.2.RBL.example")).unwrap();
+        assert_eq!(name.labels_before(&wire("rbl.example")), Some(2));
+        assert_eq!(name.labels_before(&wire("2.rbl.example")), Some(1));
+        assert_eq!(name.labels_before(&wire("1.2.rbl.example")), Some(0));
+        assert_eq!(name.labels_before(&wire("0.1.2.rbl.example")), None);
+        assert_eq!(name.labels_before(&wire("other.example")), None);
+        assert_eq!(name.labels_before(&[0]), Some(4));
+        // The four bytes of this one label end as the name "bx" does in wire form.
+        let inside = QueryName::read(b"\x04x\x02bx\x00").unwrap();
+        assert_eq!(inside.labels_before(b"\x02bx\x00"), None);
+    }
+
+    #[test]
+    fn broken_names_are_not_read() {
+        for name in [&b""[..], b"\x01", b"\x01a", b"\x00\x00", b"\x02a\x00", b"\xc0\x0c", b"\x40"] {
+            assert!(QueryName::read(name).is_none(), "{name:?}");
+        }
+        assert!(QueryName::read(&[0; 256]).is_none());
+        let longest = [&b"\x01a".repeat(127)[..], b"\x00"].concat();
+        assert_eq!(QueryName::read(&longest).unwrap().count, 127);
+        assert!(QueryName::read(&[&b"\x01a".repeat(128)[..], b"\x00"].concat()).is_none());
+    }
+}
