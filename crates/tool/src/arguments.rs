@@ -1,0 +1,272 @@
+//! The command line: one definition for parsing, help, man pages and completions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use eximrbl_table::{DEFAULT_PATH, Name, Network, WEIGHT_MAX};
+
+use crate::help;
+
+/// Inspect and change the shared table of clients that Exim rejects
+///
+/// eximrbl looks into the table that Exim writes its rejections into and that eximrbld serves
+/// as a DNSBL. It shows who is listed and why, and lists, forgives or whitelists by hand. Every
+/// change is in force at once, for Exim and in DNS.
+///
+/// The commands create, black, white, forgive, and policy with an option need the right to write
+/// the table: run them as root, or as a member of its group. All others only read it, and never
+/// disturb a running system.
+#[derive(Parser)]
+#[command(name = "eximrbl", version, max_term_width = 100, after_long_help = help::GENERAL)]
+pub(crate) struct Arguments {
+    /// The table's file
+    #[arg(long, global = true, value_name = "PATH", env = "EXIMRBL_TABLE")]
+    #[arg(default_value = DEFAULT_PATH, hide_env_values = true)]
+    pub(crate) table: PathBuf,
+
+    /// Print JSON: one object on one line; `list` prints one such line for each entry
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make a new, empty table
+    ///
+    /// Makes the table's file, with all of its room allocated at once, so that a full disk can
+    /// never hurt Exim later. An existing file is never overwritten. eximrbld makes the table by
+    /// itself at its first start; this command is for hosts without it, and for tests.
+    #[command(after_long_help = help::CREATE)]
+    Create(Create),
+
+    /// Show how full the table is, its policy, names and counters
+    #[command(after_long_help = help::INFO)]
+    Info,
+
+    /// Show whether an address is listed, and why or why not
+    ///
+    /// The decision is the one that DNS and Exim's rbl_listed give, taken by the same code.
+    #[command(after_long_help = help::SHOW)]
+    Show {
+        /// The client's address, or a network such as 192.0.2.0/24
+        #[arg(value_name = "IP")]
+        address: Network,
+    },
+
+    /// List the entries of the table
+    ///
+    /// Without an option: all that are listed now. The order is that of the table, which is none;
+    /// pipe into sort if you want one. Entries are printed as they are read, so a large table
+    /// takes no more memory than a small one.
+    #[command(after_long_help = help::LIST)]
+    List(List),
+
+    /// Record rejections of an address, as if Exim had rejected it
+    ///
+    /// Adds WEIGHT rejections to the address: each adds base_ttl seconds to its listing, up to
+    /// max_ttl. What is listed by hand is listed at once: the policy's threshold is for what Exim
+    /// reports. An IPv6 address stands for its prefix (/64 unless the policy says otherwise). A
+    /// network is listed as a whole.
+    #[command(after_long_help = help::BLACK)]
+    Black(Black),
+
+    /// Whitelist an address: it is not listed, and rejections are not counted
+    ///
+    /// White beats black everywhere and at once: a white network lifts every listing inside it.
+    #[command(after_long_help = help::WHITE)]
+    White {
+        /// The client's address, or a network such as 192.0.2.0/24
+        #[arg(value_name = "IP")]
+        address: Network,
+        /// For so many seconds; without it the whitelisting has no end; 0 ends one
+        #[arg(value_name = "SECONDS")]
+        seconds: Option<u32>,
+    },
+
+    /// End the listing of an address now, and forget its rejections
+    ///
+    /// Its next rejection counts as its first. Caches may go on answering for the rest of the
+    /// answer's TTL, which is at most positive_ttl_max of eximrbld's configuration.
+    #[command(after_long_help = help::FORGIVE)]
+    Forgive {
+        /// The address or network, as the table has it: see `eximrbl list`
+        #[arg(value_name = "IP")]
+        address: Network,
+    },
+
+    /// Check the table's file for damage
+    #[command(after_long_help = help::VERIFY)]
+    Verify,
+
+    /// Show or change how rejections turn into listings
+    ///
+    /// Without an option: shows the policy in force. eximrbld writes its configuration's `[policy]`
+    /// into the table when it starts and when it reloads: put lasting settings there.
+    #[command(after_long_help = help::POLICY)]
+    Policy(Policy),
+
+    /// Print the completion script for a shell
+    #[command(after_long_help = help::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+
+    /// Print the man page, or write one for each command into a directory
+    #[command(after_long_help = help::MAN)]
+    Man {
+        /// Write eximrbl.8, eximrbl-show.8 and so on into this directory
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+}
+
+/// Arguments of `create`.
+#[derive(Args)]
+pub(crate) struct Create {
+    /// How many entries the table can hold (64 bytes each); K and M stand for 1024 and 1024 x 1024
+    #[arg(long, value_name = "N", default_value = "1M", value_parser = slots)]
+    pub(crate) slots: u64,
+    /// Who owns the file, by name or number [default for root: eximrbl, if there is such a user]
+    #[arg(long, value_name = "USER")]
+    pub(crate) owner: Option<String>,
+    /// The file's group, by name or number; its members may write: Exim must be one
+    /// [default for root: Debian-exim, if there is such a group]
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
+}
+
+/// Arguments of `list`.
+#[derive(Args)]
+pub(crate) struct List {
+    /// Only entries within this network
+    #[arg(value_name = "NETWORK")]
+    pub(crate) within: Option<Network>,
+    /// The whitelisted addresses and networks instead
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) white: bool,
+    /// Every living entry: listed, white, under the threshold, and lifted by a white network
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only entries that were given this reason; may be repeated to take any of several
+    #[arg(long = "reason", value_name = "REASON", value_parser = reason)]
+    pub(crate) reasons: Vec<Name>,
+    /// Leave out the line of column titles
+    #[arg(short, long)]
+    pub(crate) no_header: bool,
+}
+
+/// Arguments of `black`.
+#[derive(Args)]
+pub(crate) struct Black {
+    /// The client's address, or a network such as 192.0.2.0/24 (at most a /8, IPv6 a /16)
+    #[arg(value_name = "IP")]
+    pub(crate) address: Network,
+    /// Why: 1 to 32 of a-z, 0-9 and -
+    #[arg(value_name = "REASON", default_value = "manual", value_parser = reason)]
+    pub(crate) reason: Name,
+    /// How many rejections it counts for [default: the policy's weight of the reason, else 1]
+    #[arg(value_name = "WEIGHT", value_parser = clap::value_parser!(u32).range(1..=i64::from(WEIGHT_MAX)))]
+    pub(crate) weight: Option<u32>,
+    /// List until it is ended by hand, whatever the policy's times
+    #[arg(long)]
+    pub(crate) endless: bool,
+}
+
+/// Arguments of `policy`.
+#[derive(Args)]
+pub(crate) struct Policy {
+    /// Put the `[policy]` of this configuration file in force
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one setting, as KEY=VALUE; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// Reads a number of slots: digits, and perhaps K or M.
+fn slots(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1),
+    };
+    let number: u64 = digits.parse().map_err(|_| "write a number, such as 65536, 64K or 4M")?;
+    match number.checked_mul(unit) {
+        Some(0) => Err("a table needs at least one slot".to_owned()),
+        Some(slots) => Ok(slots),
+        None => Err("too large a number".to_owned()),
+    }
+}
+
+/// Reads a reason. An administrator's slip is refused, not folded as Exim's input is: a misspelt
+/// reason would go unnoticed into the table, and stay in its dictionary.
+fn reason(text: &str) -> Result<Name, String> {
+    Name::new(text.as_bytes())
+        .ok_or_else(|| "a reason is 1 to 32 of a-z, 0-9 and -, such as spamtrap".to_owned())
+}
+
+/// Splits `KEY=VALUE`.
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => {
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("write KEY=VALUE, such as base_ttl=600".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_is_explained() {
+        for command in Arguments::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            assert!(command.get_after_long_help().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    argument.get_id()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn slots_take_binary_units() {
+        assert_eq!(slots("4096"), Ok(4096));
+        assert_eq!(slots("64K"), Ok(65_536));
+        assert_eq!(slots("2m"), Ok(2_097_152));
+        for bad in
+            ["", "K", "0", "0M", "-1", "1G", "1.5M", "99999999999999999999", "99999999999999999M"]
+        {
+            assert!(slots(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn settings_are_split_at_the_first_equals_sign() {
+        assert_eq!(setting("never=::/0").unwrap(), ("never".to_owned(), "::/0".to_owned()));
+        assert_eq!(setting("never=").unwrap(), ("never".to_owned(), String::new()));
+        assert!(setting("base_ttl").is_err());
+        assert!(setting("=5").is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! Why a command could not be carried out, and what to do.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use eximrbl_table::{CreateError, Network, OpenError, SetPolicyError};
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The table was not opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The table was not made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// The table's directory does not exist.
+    #[error("{}: no such directory; make it first, writable for eximrbld, or check the path", path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// No such user or group.
+    #[error("no {kind} is called \"{}\" here: name one of this host, or give its number", name.escape_default())]
+    Unknown {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// What was given.
+        name: String,
+    },
+    /// A network too wide to be listed by hand.
+    #[error("{network}: not listed: too wide, and likely a slip; at most a /8, or a /16 of IPv6")]
+    TooWide {
+        /// The network.
+        network: Network,
+    },
+    /// The table refused a change.
+    #[error("{subject}: nothing was changed: {cause}")]
+    Refused {
+        /// Whom it was about.
+        subject: String,
+        /// Why, and what to do.
+        cause: String,
+    },
+    /// The configuration file was not taken.
+    #[error("{0}")]
+    Configuration(String),
+    /// A setting given to `policy --set` is not one.
+    #[error("--set {key}={value}: {problem}", key = key.escape_default(), value = value.escape_default())]
+    Setting {
+        /// The key as given.
+        key: String,
+        /// The value as given.
+        value: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// The policy as a whole does not make sense; the one in force stays.
+    #[error("the policy was left as it was: {0}")]
+    Policy(#[from] SetPolicyError),
+    /// Man pages were not written.
+    #[error("{}: man pages not written: {source}", path.display())]
+    Man {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Standard output took no more.
+    #[error("standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// Whether the reader of standard output went away, which is no failure.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == ErrorKind::BrokenPipe)
+    }
+}

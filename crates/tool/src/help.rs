@@ -1,0 +1,195 @@
+//! What help and man pages say after the list of options: meaning of the output, exit statuses,
+//! examples.
+
+/// For `eximrbl` itself.
+pub(crate) const GENERAL: &str = "\
+Exit status:
+  0  done; show: the address is listed; verify: the table is sound
+  1  the answer is no: show: not listed; forgive: nothing was forgiven, or it is listed still;
+     white 0: was not white, or is white still; verify: harmful findings
+  2  it could not be done; the cause and what to do are on standard error
+
+JSON:
+  With --json, one object on one line, UTF-8. Every time stands twice: in RFC 3339 (UTC), and
+  under the same key with _unix in seconds since 1970. What does not apply is null. Further keys
+  may be added in later versions; those described in the commands' help stay. Errors are text on
+  standard error.
+
+Examples:
+  eximrbl show 192.0.2.1              is it listed, and why?
+  eximrbl forgive 192.0.2.1           end the listing now
+  eximrbl white 192.0.2.0/24 86400    nobody in this network is listed for a day
+  eximrbl black 2001:db8::1 spamtrap  count one rejection, for this reason
+  eximrbl list --json | jq -r 'select(.count > 100) | .network'
+
+Files:
+  /var/lib/eximrbl/table       the table, unless --table or EXIMRBL_TABLE says otherwise
+  /etc/eximrbl/eximrbl.toml    eximrbld's configuration, read by `policy --config`";
+
+/// For `create`.
+pub(crate) const CREATE: &str = "\
+Run by root, the file gets the owner and group of a Debian mail server (see above), so that both
+eximrbld and Exim may write it. Its mode is 0660. Run by others, it gets their own
+user and group.
+
+JSON: as for info.
+
+Examples:
+  eximrbl create
+  eximrbl create --slots 4M
+  eximrbl --table ./table create --slots 4096";
+
+/// For `info`.
+pub(crate) const INFO: &str = "\
+Meaning:
+  listed       black entries with at least as many rejections as the threshold
+  below        black entries with fewer
+  white        whitelisted addresses and networks
+  expired      ended entries whose room is not yet used again
+  quarantined  slots out of use until the death of the process that held them is proven
+  serial       grows with every change; its low 32 bits are the zones' SOA serial
+
+JSON keys:
+  table bytes slots created created_unix listed below white expired quarantined free serial
+  policy {…as for policy} reasons [name…] reporters [name…] counters {name: number…}";
+
+/// For `show`.
+pub(crate) const SHOW: &str = "\
+An IPv6 address is kept by its prefix (/64 unless the policy says otherwise). A network is judged
+as a whole: entries for parts of it do not count; `eximrbl list NETWORK` shows those.
+An entry is gone from the list as soon as less than the policy's floor (60 s) of its life is left.
+
+Exit status: 0 listed, 1 not listed, 2 error.
+
+JSON keys:
+  asked      the address as given
+  key        the address or network that the table keeps it under
+  listed     true or false: what DNS answers
+  state      listed, test (127.0.0.2, always listed), never, white, below (the threshold), unknown
+  threshold  rejections that list
+  never      the network of the never-list that it lies in, or null
+  entry      the entry that decides, or null:
+             network white count endless remaining (seconds of life, null when endless)
+             until until_unix first first_unix last last_unix reasons [] reporters []
+  lifted     the black entry that a white one lifts, or null
+  dns_name   the name to ask for under a zone, null for networks
+
+Examples:
+  eximrbl show 192.0.2.1
+  eximrbl show 2001:db8:1:2::25
+  eximrbl show 192.0.2.0/24
+  if eximrbl show 192.0.2.1 >/dev/null; then echo listed; fi";
+
+/// For `list`.
+pub(crate) const LIST: &str = "\
+Columns, separated by spaces, none of them ever empty or with a space inside:
+  NETWORK STATE COUNT LEFT LAST-SEEN REASONS REPORTERS
+LEFT is the life left, `endless` without end; REASONS and REPORTERS are joined by commas, - if
+there are none, as for white entries. LAST-SEEN is in local time.
+
+States: listed; white; below (fewer rejections than the threshold); lifted (a white network or the
+never-list keeps it from being listed).
+
+JSON: one object a line for each entry (JSON Lines), with the keys
+  network state white count endless remaining until until_unix first first_unix last last_unix
+  reasons [] reporters []
+
+Entries that change while the list is printed may appear as they were before or after.
+
+Examples:
+  eximrbl list | sort -k3,3nr | head       the worst
+  eximrbl list --white                     the whitelist
+  eximrbl list --all 192.0.2.0/24          all that is known within a network
+  eximrbl list --reason auth --json        who failed to log in";
+
+/// For `black`.
+pub(crate) const BLACK: &str = "\
+The reporter of these rejections is `admin`. A never-listed or whitelisted address is refused, with
+exit status 2.
+
+JSON: as for show, of the standing afterwards, and
+  changed    true
+
+Examples:
+  eximrbl black 192.0.2.1
+  eximrbl black 192.0.2.1 spamtrap 10
+  eximrbl black 198.51.100.0/24 --endless";
+
+/// For `white`.
+pub(crate) const WHITE: &str = "\
+It takes the place of the address's own black entry, whose count is forgotten; black entries inside
+a white network wait, and run out meanwhile. Only whoever should be trusted belongs here. Hosts that must never be listed at all, your own
+backup MXes first of all, belong into `never` of eximrbld's configuration.
+
+Exit status: 0 done, 1 with SECONDS 0: was not white, or is white still through a network, 2 error.
+
+JSON: as for show, of the standing afterwards, and
+  changed    whether anything was done
+
+Examples:
+  eximrbl white 192.0.2.1            without end
+  eximrbl white 192.0.2.0/24 86400   for a day
+  eximrbl white 192.0.2.1 0          not any longer";
+
+/// For `forgive`.
+pub(crate) const FORGIVE: &str = "\
+An address that is listed through a network stays listed: the output says which network to forgive.
+To forgive a network leaves the entries of single addresses inside it.
+A whitelisting is not touched: `eximrbl white IP 0` ends one.
+
+Exit status: 0 forgiven, 1 there was nothing to forgive, or it is listed still, 2 error.
+
+JSON: as for show, of the standing afterwards, and
+  changed    whether anything was forgiven
+
+Examples:
+  eximrbl forgive 192.0.2.1
+  eximrbl forgive 198.51.100.0/24";
+
+/// For `verify`.
+pub(crate) const VERIFY: &str = "\
+Reads the whole table, beside a running system if need be. A finding that is not harmful is a slot
+that comes back by itself, such as that of a writer that was killed. Unless a harmful
+one names another remedy, stop eximrbld and Exim, move the table away, and start them again:
+eximrbld makes a new one.
+
+Exit status: 0 sound, 1 harmful findings, 2 error.
+
+JSON keys:
+  sound      true unless a finding is harmful
+  findings   [{harmful, text}…]";
+
+/// For `policy`.
+pub(crate) const POLICY: &str = "\
+Keys for --set:
+  base_ttl=SECONDS      how long one rejection lists; each further one adds as much
+  max_ttl=SECONDS       the longest life that rejections add up to
+  floor=SECONDS         with less life left than this, an entry counts as gone
+  threshold=N           listed from the Nth rejection on
+  ipv6_prefix=BITS      IPv6 clients are kept by their prefix of so many bits
+  never=NET,NET…        networks that are never listed, beside reserved space; never= for none
+  weights.REASON=N      how much a rejection for this reason counts; 0 takes the setting away
+
+A policy that contradicts itself is refused as a whole, and the one in force stays. It is in force
+for all processes at once. Entries keep the life they have; new rejections follow the new policy.
+After a change of ipv6_prefix, IPv6 entries kept by the old prefix run out by themselves.
+
+JSON keys:
+  base_ttl max_ttl floor threshold ipv6_prefix never [network…] weights {reason: number…}
+
+Examples:
+  eximrbl policy
+  eximrbl policy --config /etc/eximrbl/eximrbl.toml
+  eximrbl policy --set threshold=3 --set weights.auth=3";
+
+/// For `completions`.
+pub(crate) const COMPLETIONS: &str = "\
+Examples:
+  eximrbl completions bash >/usr/share/bash-completion/completions/eximrbl
+  eximrbl completions zsh >/usr/local/share/zsh/site-functions/_eximrbl";
+
+/// For `man`.
+pub(crate) const MAN: &str = "\
+Examples:
+  eximrbl man | man -l -
+  eximrbl man /usr/local/share/man/man8";
