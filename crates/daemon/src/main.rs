@@ -1,0 +1,43 @@
+//! eximrbld: answers DNS queries from the table of eximrbl.
+//!
+//! ```text
+//! startup:  command_line ─► configuration ─► privileges: make the table ─► listen: bind
+//!           ─► privileges: drop ─► served: table and zones, swapped as a whole
+//!                                       ▲                 ▲
+//!                                       │ reads           │ swaps
+//! query ─► udp, tcp ─► packet ─► responder ─► records     keeper: reopens, sweeps, reloads
+//!                                                         ▲
+//! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ──┘
+//! ```
+//!
+//! hickory-server reads the requests and writes the responses; the loops around the sockets are
+//! our own, for the reasons that stand in `udp` and `tcp`.
+//!
+//! One thread serves DNS, as an answer takes microseconds and never waits; a second one keeps
+//! table and configuration, which may wait for disks and locks. Nothing ends unnoticed: when a
+//! part that is needed ends, the process says so and exits with status 1, for systemd to start it
+//! anew.
+
+#![forbid(unsafe_code)]
+
+mod command_line;
+mod keeper;
+mod listen;
+mod log;
+mod packet;
+mod panics;
+mod privileges;
+mod records;
+mod responder;
+mod served;
+mod server;
+mod startup;
+mod systemd;
+mod tcp;
+mod udp;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    startup::run(command_line::parse())
+}

@@ -1,0 +1,113 @@
+//! From packet to packet: all that UDP and TCP have in common.
+
+use std::net::SocketAddr;
+
+use hickory_server::net::xfer::Protocol;
+use hickory_server::proto::ProtoError;
+use hickory_server::server::Request;
+
+use crate::panics::caught;
+use crate::responder::{Reply, Responder};
+
+/// The largest UDP response that we send, and that we offer to receive: it fits into an
+/// unfragmented packet on nearly every path (DNS flag day 2020).
+pub(crate) const UDP_PAYLOAD: u16 = 1232;
+/// Largest UDP response to a client that names no size (RFC 1035 section 4.2.1).
+const PLAIN_PAYLOAD: u16 = 512;
+/// Length of a DNS header.
+const HEADER: usize = 12;
+/// The bit that marks a response, in the header's third byte.
+const IS_RESPONSE: u8 = 0x80;
+/// The bits of the operation, in the header's third byte.
+const OPCODE: u8 = 0x78;
+/// The bit by which a client wishes for recursion, in the header's third byte; it is repeated.
+const RECURSION_DESIRED: u8 = 0x01;
+/// Most questions and records of a request that are looked at.
+const RECORDS_MAX: usize = 16;
+/// Response codes (RFC 1035 section 4.1.1).
+const FORMERR: u8 = 1;
+const SERVFAIL: u8 = 2;
+const NOTIMP: u8 = 4;
+
+/// What a packet came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+}
+
+/// The response to a packet; `None` for silence.
+pub(crate) fn respond(
+    packet: &[u8],
+    client: SocketAddr,
+    transport: Transport,
+    responder: &Responder,
+) -> Option<Vec<u8>> {
+    let header: [u8; HEADER] = *packet.first_chunk()?;
+    // Responses are never answered, or two servers could talk for ever; nor is port 0.
+    if header[2] & IS_RESPONSE != 0 || client.port() == 0 {
+        return None;
+    }
+    let response = caught(|| {
+        if !has_plausible_counts(header) {
+            return None;
+        }
+        let protocol = match transport {
+            Transport::Udp => Protocol::Udp,
+            Transport::Tcp => Protocol::Tcp,
+        };
+        let request = Request::from_bytes(packet.to_vec(), client, protocol).ok()?;
+        let reply = responder.respond(&request);
+        Some(encode(&request, reply, limit(&request, transport)))
+    });
+    let code = match response {
+        Some(Some(Ok(bytes))) => return Some(bytes),
+        Some(Some(Err(error))) => {
+            tracing::debug!("response to {client} not built: {error}");
+            SERVFAIL
+        }
+        Some(None) if header[2] & OPCODE != 0 => NOTIMP,
+        Some(None) => FORMERR,
+        None => SERVFAIL,
+    };
+    Some(bare_response(header, code))
+}
+
+/// Whether the header promises what a query can hold. The parser makes room for all that is
+/// promised, so that twelve bytes could cost megabytes.
+fn has_plausible_counts(header: [u8; HEADER]) -> bool {
+    // One question (RFC 9619), and a few records: OPT, a signature, an IXFR query's SOA.
+    let (counts, _) = header[4..].as_chunks();
+    counts.iter().map(|&count| usize::from(u16::from_be_bytes(count))).sum::<usize>() <= RECORDS_MAX
+}
+
+/// How long the response may be.
+fn limit(request: &Request, transport: Transport) -> u16 {
+    match (transport, &request.edns) {
+        (Transport::Tcp, _) => u16::MAX,
+        (Transport::Udp, None) => PLAIN_PAYLOAD,
+        (Transport::Udp, Some(edns)) => edns.max_payload().clamp(PLAIN_PAYLOAD, UDP_PAYLOAD),
+    }
+}
+
+/// The response within the limit.
+///
+/// hickory's encoder can stop at a limit too, but leaves a part of the record that did not fit
+/// at the end of the packet, and the OPT record out. So what is too long is made anew without any.
+fn encode(request: &Request, mut reply: Reply, limit: u16) -> Result<Vec<u8>, ProtoError> {
+    let bytes = reply.encode(request)?;
+    if bytes.len() <= usize::from(limit) {
+        return Ok(bytes);
+    }
+    reply.truncate();
+    reply.encode(request)
+}
+
+/// A response that is a header alone: the query's ID, operation and RD bit, and a response code.
+fn bare_response(header: [u8; HEADER], code: u8) -> Vec<u8> {
+    let mut response = vec![0; HEADER];
+    response[..2].copy_from_slice(&header[..2]);
+    response[2] = IS_RESPONSE | header[2] & (OPCODE | RECURSION_DESIRED);
+    response[3] = code;
+    response
+}

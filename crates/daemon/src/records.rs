@@ -1,0 +1,120 @@
+//! Turns answers into DNS records.
+
+use eximrbl_table::{Table, UnixSeconds};
+use eximrbl_zone::zone::NS_TTL;
+use eximrbl_zone::{Answer, Authority, DnsName, Listing, Zone, Zones};
+use hickory_server::proto::op::ResponseCode;
+use hickory_server::proto::rr::rdata::{A, NS, SOA, TXT};
+use hickory_server::proto::rr::{Name, RData, Record};
+
+/// How often secondaries ask whether the zone changed, in seconds (RFC 1035 section 3.3.13).
+const REFRESH: i32 = 3600;
+/// When they ask again after a failure.
+const RETRY: i32 = 600;
+/// When they give up the zone.
+const EXPIRE: i32 = 604_800;
+
+/// What goes into a response beside the question.
+#[derive(Debug)]
+pub(crate) struct Sections {
+    pub(crate) code: ResponseCode,
+    /// Whether the name is in one of our zones.
+    pub(crate) authoritative: bool,
+    pub(crate) answers: Vec<Record>,
+    pub(crate) authorities: Vec<Record>,
+}
+
+impl Sections {
+    /// An error without records.
+    pub(crate) fn error(code: ResponseCode) -> Self {
+        Self { code, authoritative: false, answers: Vec::new(), authorities: Vec::new() }
+    }
+
+    /// The records of an answer; `owner` is the question's name as it was written.
+    pub(crate) fn of(
+        answer: &Answer<'_>,
+        owner: &Name,
+        apexes: &[Apex],
+        table: &Table,
+        now: UnixSeconds,
+    ) -> Self {
+        let soa = |authority: &Authority<'_>| {
+            apexes.get(authority.zone.index()).map(|apex| apex.soa(authority.serial))
+        };
+        let negative = |authority| Vec::from_iter(soa(authority));
+        let (code, answers, authorities) = match answer {
+            Answer::Refused => return Self::error(ResponseCode::Refused),
+            Answer::NxDomain(authority) => (ResponseCode::NXDomain, vec![], negative(authority)),
+            Answer::NoData(authority) => (ResponseCode::NoError, vec![], negative(authority)),
+            Answer::Apex { authority, soa: with_soa, ns } => {
+                let mut answers = Vec::new();
+                if *with_soa {
+                    answers.extend(soa(authority));
+                }
+                if *ns && let Some(apex) = apexes.get(authority.zone.index()) {
+                    answers.extend_from_slice(&apex.name_servers);
+                }
+                (ResponseCode::NoError, answers, vec![])
+            }
+            Answer::Listed(listing) => {
+                (ResponseCode::NoError, listed(listing, owner, table, now), vec![])
+            }
+        };
+        Self { code, authoritative: true, answers, authorities }
+    }
+}
+
+/// The records at a zone's own name, made once, for every negative answer needs them.
+pub(crate) struct Apex {
+    zone: Name,
+    ttl: u32,
+    soa: SOA,
+    name_servers: Vec<Record>,
+}
+
+impl Apex {
+    /// Those of all zones, by their index.
+    pub(crate) fn all(zones: &Zones) -> Vec<Self> {
+        zones.iter().map(Self::of).collect()
+    }
+
+    fn of(zone: &Zone) -> Self {
+        let owner = name(zone.name());
+        let ttl = zone.negative_ttl();
+        let primary = zone.name_servers().first().unwrap_or_else(|| zone.name());
+        let contact = name(zone.contact());
+        let soa = SOA::new(name(primary), contact, 0, REFRESH, RETRY, EXPIRE, ttl);
+        let server =
+            |server| Record::from_rdata(owner.clone(), NS_TTL, RData::NS(NS(name(server))));
+        let name_servers = zone.name_servers().iter().map(server).collect();
+        Self { zone: owner, ttl, soa, name_servers }
+    }
+
+    /// The SOA record. Its TTL and MINIMUM are both the negative TTL (RFC 2308 section 5).
+    fn soa(&self, serial: u32) -> Record {
+        let mut soa = self.soa.clone();
+        soa.serial = serial;
+        Record::from_rdata(self.zone.clone(), self.ttl, RData::SOA(soa))
+    }
+}
+
+/// The records of a listed address.
+fn listed(listing: &Listing<'_>, owner: &Name, table: &Table, now: UnixSeconds) -> Vec<Record> {
+    let mut records = Vec::new();
+    let mut push = |data| records.push(Record::from_rdata(owner.clone(), listing.ttl, data));
+    if listing.with_codes {
+        listing.codes().for_each(|code| push(RData::A(A(code))));
+    }
+    if listing.with_text {
+        let text = listing.text(&table.reasons(), now);
+        push(RData::TXT(TXT::from_bytes(vec![text.as_bytes()])));
+    }
+    records
+}
+
+/// A name in hickory's form. Ours are valid by their type, so the root never shows up.
+fn name(name: &DnsName) -> Name {
+    let mut name = Name::from_labels(name.labels()).unwrap_or_default();
+    name.set_fqdn(true);
+    name
+}

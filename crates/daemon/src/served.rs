@@ -1,0 +1,80 @@
+//! What is served just now: a table, and the zones as views of it.
+
+use std::sync::Arc;
+
+use eximrbl_table::{CreateError, OpenError, Policy, SetPolicyError, WritableTable};
+use eximrbl_zone::{Config, ZoneError, Zones};
+use parking_lot::RwLock;
+
+use crate::records::Apex;
+
+/// A table with the zones that were resolved against its dictionary.
+pub(crate) struct Served {
+    pub(crate) table: Arc<WritableTable>,
+    pub(crate) zones: Zones,
+    /// The zones' own records, by the zones' index.
+    pub(crate) apexes: Vec<Apex>,
+}
+
+/// Why a table cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
+    #[error("policy: {0}")]
+    Policy(#[from] SetPolicyError),
+}
+
+impl Served {
+    /// Resolves the zones, and then, if the configuration has one, puts the policy in force.
+    pub(crate) fn new(
+        config: &Config,
+        has_policy: bool,
+        table: Arc<WritableTable>,
+    ) -> Result<Self, ServeError> {
+        let zones = Zones::resolve(config, &table)?;
+        if has_policy && !is_in_force(&config.policy, &table.policy()) {
+            table.set_policy(&config.policy)?;
+            tracing::debug!("the policy of the configuration was written into the table");
+        }
+        let apexes = Apex::all(&zones);
+        Ok(Self { table, zones, apexes })
+    }
+}
+
+/// What all threads share. It changes as a whole.
+pub(crate) struct Shared {
+    served: RwLock<Arc<Served>>,
+}
+
+impl Shared {
+    pub(crate) fn new(served: Served) -> Self {
+        Self { served: RwLock::new(Arc::new(served)) }
+    }
+
+    /// What is served now. Stays whole while it is held, whatever happens meanwhile.
+    pub(crate) fn served(&self) -> Arc<Served> {
+        self.served.read().clone()
+    }
+
+    /// Serves something else from now on.
+    pub(crate) fn replace(&self, served: Served) {
+        *self.served.write() = Arc::new(served);
+    }
+}
+
+/// Whether the table's policy is the configuration's already. Orders may differ; a wrong "no"
+/// costs nothing but a write.
+fn is_in_force(wanted: &Policy, present: &Policy) -> bool {
+    let sorted = |policy: &Policy| {
+        let mut policy = policy.clone();
+        policy.never.sort_unstable();
+        policy.weights.sort_unstable();
+        policy
+    };
+    sorted(wanted) == sorted(present)
+}

@@ -1,0 +1,91 @@
+//! From the command line to serving, in the order that rights demand.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use eximrbl_table::WritableTable;
+use eximrbl_zone::{Config, ConfigError};
+
+use crate::command_line::CommandLine;
+use crate::keeper::Keeper;
+use crate::listen::{self, ListenError};
+use crate::privileges::{Identity, PrivilegeError};
+use crate::served::{ServeError, Served, Shared};
+use crate::server::{self, ServerError};
+use crate::{log, panics};
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+/// Does what the command line says; the whole program.
+pub(crate) fn run(command_line: CommandLine) -> ExitCode {
+    if command_line.check_config {
+        return check(&command_line);
+    }
+    log::start(command_line.log);
+    panics::install_hook();
+    match start(command_line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Checks the configuration file and says what was found.
+fn check(command_line: &CommandLine) -> ExitCode {
+    match command_line.load() {
+        Ok(config) => {
+            let zones = config.zones.len();
+            let word = if zones == 1 { "zone" } else { "zones" };
+            // Nobody may be reading; the exit status says it too.
+            let _ = writeln!(std::io::stdout(), "OK: {zones} {word}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything that needs rights first, then the drop of rights, then the rest.
+fn start(command_line: CommandLine) -> Result<(), StartError> {
+    tracing::info!("eximrbld {}", env!("CARGO_PKG_VERSION"));
+    let config = command_line.load()?;
+    let identity = Identity::find(&config.dns.user)?;
+    let made = identity.make_table(&config.table.path, config.table.slots)?;
+    let listeners = listen::bind_all(&config.dns.listen)?;
+    identity.drop_privileges()?;
+    // Opened only now: what the unprivileged user cannot open, it could not reopen later.
+    identity.give_to_exim(&config.table.path);
+    let table = WritableTable::open(&config.table.path).map_err(ServeError::from)?;
+    tell(&config, made);
+    let served = Served::new(&config, command_line.has_policy(), Arc::new(table))?;
+    let shared = Arc::new(Shared::new(served));
+    let keeper = Keeper { shared: shared.clone(), command_line, identity, config };
+    Ok(server::run(keeper, shared, listeners)?)
+}
+
+/// Says in the log what is served.
+fn tell(config: &Config, made: bool) {
+    let table = config.table.path.display();
+    tracing::info!("table {table}{}", if made { ", newly made" } else { "" });
+    for zone in &config.zones {
+        tracing::info!("zone {}, {}", zone.name, if zone.white { "white" } else { "black" });
+    }
+}
