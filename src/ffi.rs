@@ -1,0 +1,159 @@
+//! The functions as Exim finds them: the C side of [`crate::functions`].
+//!
+//! They are called with what `${dlfunc}` of Exim 4.92 to 4.99 passes (`exim_dlfunc` in
+//! `exim-headers/dlfunc.h`). Exim has one thread, and copies what is yielded at once, so constant
+//! texts and one static buffer serve.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::slice;
+
+use parking_lot::Mutex;
+
+use crate::contain::contained;
+use crate::exim::declared::{EXIM_DLFUNC_ARGUMENTS_MAX, EXIM_OK, exim_uschar};
+use crate::functions::{self, LOOKUP_SIZE};
+use crate::line::Line;
+use crate::tell::{self, Cause};
+
+/// Most arguments that the contract knows.
+const ARGUMENTS_MAX: usize = EXIM_DLFUNC_ARGUMENTS_MAX as usize;
+
+/// Bytes of an argument that are looked at. It is enough for any path (PATH_MAX is 4096), and
+/// keeps a huge argument from costing time.
+const ARGUMENT_SIZE_MAX: usize = 4097;
+
+/// Defines a function for Exim. `$fallback` is yielded if it panics.
+macro_rules! export {
+    ($(#[$doc:meta])* $name:ident, $fallback:expr, $function:expr) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// As `exim_dlfunc` wants it: `yields` is null or can be written, and `argv` holds `argc`
+        /// strings if `argc` is from 1 to 7.
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name(
+            yields: *mut *mut exim_uschar,
+            argc: c_int,
+            argv: *mut *mut exim_uschar,
+        ) -> c_int {
+            // SAFETY: the caller's promise, handed on.
+            unsafe { call(yields, argc, argv, $fallback, $function) }
+        }
+    };
+}
+
+export! {
+    /// `rbl_record {ip}{reason}{weight}` records rejections; yields nothing.
+    rbl_record, c"", |arguments| { functions::record(arguments); c"".as_ptr() }
+}
+
+export! {
+    /// `rbl_listed {ip}` yields `yes` or `no`.
+    rbl_listed, c"no", |arguments| {
+        if functions::is_listed(arguments) { c"yes" } else { c"no" }.as_ptr()
+    }
+}
+
+export! {
+    /// `rbl_lookup {ip}` yields what is known.
+    rbl_lookup, c"", |arguments| {
+        // On the heap, from the first call on: 2.5 kB more of static data would be one more page
+        // to map in every process, and most never look anything up.
+        static TEXT: Mutex<Option<Box<Line<LOOKUP_SIZE>>>> = Mutex::new(None);
+        // Taken only when a signal's handler or another thread calls in: never within Exim.
+        let Some(mut text) = TEXT.try_lock() else { return c"".as_ptr() };
+        let text = text.get_or_insert_with(|| Box::new(Line::new()));
+        text.clear();
+        functions::lookup(arguments, text);
+        text.terminated().as_ptr()
+    }
+}
+
+export! {
+    /// `rbl_forgive {ip}` ends a listing; yields nothing.
+    rbl_forgive, c"", |arguments| { functions::forgive(arguments); c"".as_ptr() }
+}
+
+export! {
+    /// `rbl_allow {ip}{seconds}` whitelists; yields nothing.
+    rbl_allow, c"", |arguments| { functions::allow(arguments); c"".as_ptr() }
+}
+
+export! {
+    /// `rbl_preload {path}` opens the table early; yields nothing.
+    rbl_preload, c"", |arguments| { functions::preload(arguments); c"".as_ptr() }
+}
+
+export! {
+    /// `rbl_version` yields the library's name and version.
+    rbl_version, c"", |arguments| { functions::version(arguments); VERSION.as_ptr() }
+}
+
+const VERSION: &CStr = match CStr::from_bytes_with_nul(
+    concat!("eximrbl ", env!("CARGO_PKG_VERSION"), "\0").as_bytes(),
+) {
+    Ok(text) => text,
+    Err(_) => c"eximrbl",
+};
+
+/// Calls `function` with the arguments, hands out what it yields, and returns `OK`.
+///
+/// # Safety
+/// As for the exported functions. What `function` yields is NUL-terminated and static.
+unsafe fn call(
+    yields: *mut *mut exim_uschar,
+    argc: c_int,
+    argv: *mut *mut exim_uschar,
+    fallback: &'static CStr,
+    function: fn(&[&[u8]]) -> *const c_char,
+) -> c_int {
+    let text = contained(|| {
+        let mut room: [&[u8]; ARGUMENTS_MAX] = [&[]; ARGUMENTS_MAX];
+        // SAFETY: the caller's promise on argc and argv. Exim does not touch the strings before
+        // this call returns, and `room` does not outlive it.
+        function(unsafe { arguments(argc, argv, &mut room) })
+    });
+    if !yields.is_null() {
+        // SAFETY: the caller lets us write there. Exim takes a pointer to what it may change, but
+        // copies from it only.
+        unsafe { *yields = text.unwrap_or(fallback.as_ptr()).cast_mut().cast() };
+    }
+    EXIM_OK
+}
+
+/// The arguments as slices. With eight arguments Exim 4.96 passes garbage as their count; then,
+/// and if the array is missing, there are none. A missing string is an empty one.
+///
+/// # Safety
+/// `argv` is null or holds `argc` pointers if `argc` is from 1 to 7; each is null or
+/// NUL-terminated, and unchanged for `'a`.
+unsafe fn arguments<'r, 'a>(
+    argc: c_int,
+    argv: *mut *mut exim_uschar,
+    room: &'r mut [&'a [u8]; ARGUMENTS_MAX],
+) -> &'r [&'a [u8]] {
+    let count = usize::try_from(argc).unwrap_or(usize::MAX);
+    let Some(room) = room.get_mut(..count) else {
+        tell::once(
+            Cause::ArgumentCount,
+            format_args!("a call came with {argc} arguments; Exim passes at most {ARGUMENTS_MAX}"),
+        );
+        return &[];
+    };
+    if argv.is_null() {
+        return &[];
+    }
+    for (i, argument) in room.iter_mut().enumerate() {
+        // SAFETY: `i` is under argc, so the pointer is there; it is null or NUL-terminated, and
+        // strnlen stops at the NUL, so that many bytes can be read.
+        *argument = unsafe {
+            let text = *argv.add(i);
+            if text.is_null() {
+                &[]
+            } else {
+                slice::from_raw_parts(text, libc::strnlen(text.cast(), ARGUMENT_SIZE_MAX))
+            }
+        };
+    }
+    room
+}
