@@ -10,6 +10,8 @@
 //! `EXIMRBL_ARTIFACTS`. Figures are printed, with the machine and the date; nothing is judged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod measure;
+
 use std::env;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::hint::black_box;
@@ -18,6 +20,8 @@ use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use measure::{median, processor_time};
 
 use eximrbl_table::{CreateOptions, WritableTable};
 
@@ -42,7 +46,7 @@ fn main() {
     // SAFETY: this process has one thread.
     unsafe { env::set_var("EXIMRBL_TABLE", &table) };
 
-    println!("{}", machine());
+    println!("{}", measure::machine());
     cold(&library, &bare, &plain);
     warm(&library);
 }
@@ -183,37 +187,4 @@ fn build_bare(folder: &Path) -> PathBuf {
         .expect("cc could not be started; install gcc");
     assert!(status.success());
     library
-}
-
-/// Seconds that this thread has run, in the kernel's calls and out of them. On an idle machine it
-/// is the time of the clock, for nothing here waits; on a busy one, others' work does not count.
-fn processor_time() -> f64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel fills in the structure, which is ours.
-    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(status, 0);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// Processor, kernel, and date, in a line.
-fn machine() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let processors = read("/proc/cpuinfo");
-    let names: Vec<_> = processors
-        .lines()
-        .filter_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .collect();
-    let date = Command::new("date").arg("+%F").output().map(|o| o.stdout).unwrap_or_default();
-    format!(
-        "{} x {}, Linux {}, {}",
-        names.len(),
-        names.first().map_or("unknown processor", |(_, name)| name),
-        read("/proc/sys/kernel/osrelease").trim(),
-        String::from_utf8_lossy(&date).trim()
-    )
 }

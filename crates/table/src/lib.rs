@@ -37,6 +37,7 @@ mod hash;
 mod layout;
 #[cfg(not(loom))]
 mod lengths;
+#[cfg_attr(loom, allow(dead_code))]
 mod network;
 #[cfg(not(loom))]
 mod policy;

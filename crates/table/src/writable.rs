@@ -197,7 +197,7 @@ impl WritableTable {
         self.lengths().add(key);
         let slots = self.slots();
         let applied = slots
-            .change(&slots.place(key), change, self.liveness())
+            .update(&slots.place(key), change, self.liveness())
             .or_else(|refusal| self.refuse(refusal))?;
         if applied.retries > 0 {
             counters::add(self.counter_words(), Counter::InsertRetries, applied.retries.into());

@@ -4,11 +4,10 @@
 //! other's slot: store, fence, load on both sides, so that at least one sees the other. Who sees
 //! a lower claim, or an entry, gives way; who sees only a higher claim waits for it to vanish.
 
-use super::change::{ATTEMPTS, Change};
-use super::evict::ReadyAt;
-use super::sweep::Liveness;
+use super::change::Change;
+use super::liveness::Liveness;
 use super::wait::{Patience, Waited};
-use super::{Place, Slots, field};
+use super::{ATTEMPTS, Place, ReadyAt, Slots, field};
 use crate::refusal::Refusal;
 use crate::sync::{Ordering, fence};
 use crate::word::{Control, Life};
@@ -59,7 +58,7 @@ impl Slots<'_> {
             }
             Settled::Alone => {}
         }
-        let life = match Self::new_life(change, claim.generation()) {
+        let life = match change.next(None, claim.generation()) {
             Ok(life) => life,
             Err(refusal) => {
                 self.undo(slot, claim);

@@ -1,6 +1,6 @@
 //! Ending entries: to make room, by hand, or because they expired.
 
-use super::sweep::Liveness;
+use super::liveness::Liveness;
 use super::{Place, Slots};
 use crate::decision::UnixSeconds;
 use crate::network::Network;
@@ -108,7 +108,7 @@ impl Slots<'_> {
     ) -> Option<Life> {
         // Each repetition means that another change of this very entry came first; a bound only
         // guards against a damaged file.
-        for _ in 0..super::change::ATTEMPTS {
+        for _ in 0..super::ATTEMPTS {
             let (slot, control, life) = self.find_ready(place)?;
             if !life.is_of(control) {
                 self.finish_eviction(slot, control);
@@ -123,37 +123,4 @@ impl Slots<'_> {
         }
         None
     }
-
-    /// The key's READY slot, whether alive, expired, or with its eviction begun.
-    pub(super) fn find_ready(&self, place: &Place) -> Option<(usize, Control, Life)> {
-        place.slots().find_map(|slot| match self.ready_at(slot, place) {
-            ReadyAt::Entry(control, life) => Some((slot, control, life)),
-            ReadyAt::Other(_) => None,
-        })
-    }
-
-    /// Whether one slot holds the key, judged at an instant at which its control word stood still.
-    pub(super) fn ready_at(&self, slot: usize, place: &Place) -> ReadyAt {
-        loop {
-            let control = self.control(slot);
-            if !control.is_ready_with(place.tag) {
-                return ReadyAt::Other(control);
-            }
-            let same = self.has_key(slot, place.network);
-            let life = self.life(slot);
-            // Each repetition means that the slot changed hands in these nanoseconds, between
-            // two keys of one tag.
-            if !self.changed(slot, control) {
-                return if same { ReadyAt::Entry(control, life) } else { ReadyAt::Other(control) };
-            }
-        }
-    }
-}
-
-/// What one slot is to a key.
-pub(super) enum ReadyAt {
-    /// Its entry.
-    Entry(Control, Life),
-    /// Anything else.
-    Other(Control),
 }

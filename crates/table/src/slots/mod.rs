@@ -5,7 +5,7 @@
 //! any of them may be killed, or stopped and go on much later, between any two steps.
 //!
 //! ```text
-//! CHANGE(k): scan both buckets for k
+//! UPDATE(k): scan both buckets for k
 //!   READY, life of the same generation -> one CAS of life decides (also when it has expired:
 //!                                         an expired entry is never "absent")
 //!   READY, life a generation apart     -> somebody's eviction: finish it; again
@@ -39,12 +39,14 @@
 mod change;
 mod claim;
 mod evict;
+mod liveness;
 mod lookup;
 #[cfg(all(test, loom))]
 mod model;
 mod sweep;
 #[cfg(all(test, not(loom)))]
 mod traces;
+mod update;
 mod wait;
 
 use crate::hash::{Seed, siphash};
@@ -52,9 +54,14 @@ use crate::network::Network;
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::{Control, Life, Tag};
 
-pub(crate) use change::{Applied, Change, Kind};
-pub(crate) use lookup::View;
-pub(crate) use sweep::{Liveness, SlotUse, Swept};
+pub(crate) use change::{Change, Kind};
+pub(crate) use liveness::Liveness;
+pub(crate) use update::Applied;
+#[cfg(not(loom))]
+pub(crate) use {
+    lookup::View,
+    sweep::{SlotUse, Swept},
+};
 
 /// Slots in a bucket: their control words fill one cache line of 64 bytes. loom explores
 /// buckets of one slot, that is, two slots for every key.
@@ -75,6 +82,18 @@ mod field {
     pub(super) const LAST: usize = 5;
     /// Reporters 0 to 47.
     pub(super) const REPORTERS: usize = 6;
+}
+
+/// Attempts before a change is refused. Every one that fails means that another writer got on
+/// with this very key or its last free slot, so more than a few are never seen.
+const ATTEMPTS: u32 = if cfg!(loom) { 12 } else { 1000 };
+
+/// What one slot is to a key.
+enum ReadyAt {
+    /// Its entry.
+    Entry(Control, Life),
+    /// Anything else.
+    Other(Control),
 }
 
 /// The slots of one table, in a mapped file or on the heap.
@@ -165,5 +184,30 @@ impl<'a> Slots<'a> {
         let body = &self.bodies[slot];
         body[field::KEY_LOW].load(Ordering::Relaxed) == low
             && body[field::KEY_HIGH].load(Ordering::Relaxed) == high
+    }
+
+    /// The key's READY slot, whether alive, expired, or with its eviction begun.
+    fn find_ready(&self, place: &Place) -> Option<(usize, Control, Life)> {
+        place.slots().find_map(|slot| match self.ready_at(slot, place) {
+            ReadyAt::Entry(control, life) => Some((slot, control, life)),
+            ReadyAt::Other(_) => None,
+        })
+    }
+
+    /// Whether one slot holds the key, judged at an instant at which its control word stood still.
+    fn ready_at(&self, slot: usize, place: &Place) -> ReadyAt {
+        loop {
+            let control = self.control(slot);
+            if !control.is_ready_with(place.tag) {
+                return ReadyAt::Other(control);
+            }
+            let same = self.has_key(slot, place.network);
+            let life = self.life(slot);
+            // Each repetition means that the slot changed hands in these nanoseconds, between
+            // two keys of one tag.
+            if !self.changed(slot, control) {
+                return if same { ReadyAt::Entry(control, life) } else { ReadyAt::Other(control) };
+            }
+        }
     }
 }

@@ -61,7 +61,7 @@ fn rejection(now: u32) -> Change {
 
 fn record(heap: &Heap, i: u8, now: u32) -> Result<Applied, Refusal> {
     let slots = heap.slots();
-    slots.change(&slots.place(network(i)), &rejection(now), &ALIVE)
+    slots.update(&slots.place(network(i)), &rejection(now), &ALIVE)
 }
 
 /// Explores with a bound on preemptions, which keeps a model at seconds; `LOOM_MAX_PREEMPTIONS`
@@ -215,7 +215,7 @@ fn loom_lookup_sees_whole_entries() {
                     slots.forget(&slots.place(network(1)), false, NOW, FLOOR);
                     let kind = Kind::Rejections { weight: 7, seconds: 600, most: 604_800 };
                     let change = Change { kind, reason: 5, ..rejection(NOW) };
-                    slots.change(&slots.place(network(2)), &change, &ALIVE).unwrap();
+                    slots.update(&slots.place(network(2)), &change, &ALIVE).unwrap();
                 },
                 |heap| {
                     let slots = heap.slots();
@@ -262,7 +262,7 @@ fn loom_steal_against_publish() {
             let slots = owner.slots();
             let place = slots.place(network(1));
             slots.fill(&place, 0, claim, &rejection(NOW));
-            let life = Slots::new_life(&rejection(NOW), claim.generation()).unwrap();
+            let life = rejection(NOW).next(None, claim.generation()).unwrap();
             let published = slots.publish(&place, 0, claim, life);
             if !published {
                 slots.let_go(0, claim);

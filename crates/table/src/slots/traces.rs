@@ -63,7 +63,7 @@ fn count(slots: &Slots<'_>, network: Network) -> Option<u32> {
 }
 
 fn record(slots: &Slots<'_>, network: Network, now: u32) -> Applied {
-    slots.change(&slots.place(network), &rejection(now), &ALIVE).unwrap()
+    slots.update(&slots.place(network), &rejection(now), &ALIVE).unwrap()
 }
 
 fn slot_of(slots: &Slots<'_>, network: Network) -> (usize, Control, Life) {
@@ -108,7 +108,7 @@ fn a_claim_of_a_dead_writer_stops_nobody() {
         let slots = heap.slots();
         let place = slots.place(network(1));
         slots.take(&place, 0, Control::empty(0), &DOOMED).unwrap(); // W0 dies here
-        let applied = slots.change(&place, &rejection(NOW), &liveness).unwrap();
+        let applied = slots.update(&place, &rejection(NOW), &liveness).unwrap();
         assert!(applied.is_new);
         assert_eq!(count(&slots, network(1)), Some(1));
         let proven = (liveness.is_gone)(0, 666);
@@ -137,7 +137,7 @@ fn a_writer_may_die_at_any_step_of_a_claim() {
             assert!(slots.swap_life(5, slots.life(5), life));
         }
         assert_eq!(count(&slots, network(1)), None, "what was not acknowledged is not seen");
-        slots.change(&place, &rejection(NOW), &KNOWS_THE_DEAD).unwrap();
+        slots.update(&place, &rejection(NOW), &KNOWS_THE_DEAD).unwrap();
         assert_eq!((visible(&slots, network(1)), count(&slots, network(1))), (1, Some(1)));
         let damaged = (0..slots.len())
             .filter(|&slot| slots.use_of(slot, &KNOWS_THE_DEAD) == SlotUse::Damaged);
@@ -220,7 +220,7 @@ fn a_late_store_never_lists_a_stranger() {
     let claim = slots.take(&old, 0, Control::empty(0), &DOOMED).unwrap();
     // Somebody judges him dead, wrongly; the slot gets another entry.
     assert!(slots.steal(0, claim, &KNOWS_THE_DEAD));
-    slots.change(&new, &rejection(NOW), &ALIVE).unwrap();
+    slots.update(&new, &rejection(NOW), &ALIVE).unwrap();
     assert_eq!(slot_of(&slots, network(2)).0, 0);
     // He goes on: life is refused, for the claim no longer stands …
     assert!(!slots.publish(&old, 0, claim, Life::new(900, 9, false, claim.generation())));
@@ -299,7 +299,7 @@ fn eviction_takes_the_expired_then_the_shortest_and_never_the_white() {
     let slots = heap.slots();
     let change = |i: u8, kind, now| {
         let change = Change { kind, ..rejection(now) };
-        slots.change(&slots.place(network(i)), &change, &ALIVE)
+        slots.update(&slots.place(network(i)), &change, &ALIVE)
     };
     for i in 0..16 {
         let kind = match i {
@@ -327,9 +327,9 @@ fn eviction_takes_the_expired_then_the_shortest_and_never_the_white() {
     let slots = heap.slots();
     for i in 0..16 {
         let change = Change { kind: Kind::Endless { weight: 1 }, ..rejection(NOW) };
-        slots.change(&slots.place(network(i)), &change, &ALIVE).unwrap();
+        slots.update(&slots.place(network(i)), &change, &ALIVE).unwrap();
     }
-    let refused = slots.change(&slots.place(network(99)), &rejection(NOW), &ALIVE);
+    let refused = slots.update(&slots.place(network(99)), &rejection(NOW), &ALIVE);
     assert_eq!(refused.unwrap_err(), crate::Refusal::Full);
 }
 

@@ -1,6 +1,6 @@
 //! Waiting for another's claim, within bounds.
 
-use super::sweep::Liveness;
+use super::liveness::Liveness;
 use super::{Place, Slots};
 use crate::sync::{pause, yield_now};
 use crate::word::Control;

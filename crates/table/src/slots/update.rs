@@ -1,0 +1,166 @@
+//! Carrying out a change of a key's entry: recording rejections, whitelisting.
+
+use super::change::Change;
+use super::claim::Claimed;
+use super::evict::Room;
+use super::liveness::Liveness;
+use super::wait::Patience;
+use super::{ATTEMPTS, BUCKET, Place, ReadyAt, Slots, field};
+use crate::network::Network;
+use crate::refusal::Refusal;
+use crate::sync::Ordering;
+use crate::word::{Control, Life, Mark, State};
+
+/// A change that was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Applied {
+    pub(crate) life: Life,
+    /// Whether a new life began: the key was unknown, or had expired.
+    pub(crate) is_new: bool,
+    /// Claims that had to be given up on the way.
+    pub(crate) retries: u32,
+    /// Live entry that was ended to make room.
+    pub(crate) evicted: Option<Network>,
+}
+
+/// What a scan for a key found.
+enum Found {
+    /// Its slot.
+    Ready(usize, Control, Life),
+    /// A claim that may be for it.
+    Claimed(usize, Control),
+    /// Neither; a free slot of the emptier bucket.
+    Absent(Option<(usize, Control)>),
+}
+
+impl Slots<'_> {
+    /// Makes a change, whatever other writers do meanwhile.
+    pub(crate) fn update(
+        &self,
+        place: &Place,
+        change: &Change,
+        liveness: &Liveness,
+    ) -> Result<Applied, Refusal> {
+        let mut evicted = None;
+        for retries in 0..ATTEMPTS {
+            match self.find(place) {
+                Found::Ready(slot, control, life) => {
+                    if control.is_frozen() || life.is_frozen() {
+                        return Err(Refusal::Retired);
+                    }
+                    if !life.is_of(control) {
+                        self.finish_eviction(slot, control);
+                        continue;
+                    }
+                    let old = Some(life).filter(|life| life.is_alive(change.now, change.floor));
+                    let new = change.next(old, control.generation())?;
+                    if self.swap_life(slot, life, new) {
+                        // A change of colour is a new life as well, with reasons of its own.
+                        let restart = old.is_none_or(|old| old.is_white() != new.is_white());
+                        self.mark(slot, control.generation(), change, restart);
+                        return Ok(Applied { life: new, is_new: old.is_none(), retries, evicted });
+                    }
+                }
+                Found::Claimed(slot, claim) => {
+                    self.wait(slot, claim, Patience::Free, None, liveness);
+                }
+                Found::Absent(Some((slot, empty))) => {
+                    match self.claim(place, slot, empty, change, liveness)? {
+                        Claimed::Published(life) => {
+                            return Ok(Applied { life, is_new: true, retries, evicted });
+                        }
+                        Claimed::Again => {}
+                        Claimed::Behind(slot, claim) => {
+                            self.wait(slot, claim, Patience::Free, None, liveness);
+                        }
+                    }
+                }
+                Found::Absent(None) => {
+                    match self.make_room(place, change.now, change.floor, liveness) {
+                        Room::Made { evicted: victim } => evicted = victim.or(evicted),
+                        Room::None => return Err(Refusal::Full),
+                    }
+                }
+            }
+        }
+        Err(Refusal::Contention)
+    }
+
+    /// One pass, so that every slot is judged once: an entry that is published meanwhile is seen
+    /// as the claim that it was, or as itself.
+    fn find(&self, place: &Place) -> Found {
+        let mut claimed = None;
+        // The first free slot of each bucket, and how many there are.
+        let mut free: [(usize, Option<(usize, Control)>); 2] = [(0, None); 2];
+        for (i, slot) in place.slots().enumerate() {
+            match self.ready_at(slot, place) {
+                ReadyAt::Entry(control, life) => return Found::Ready(slot, control, life),
+                ReadyAt::Other(control) => {
+                    if claimed.is_none() && control.is_claimed_with(place.tag) {
+                        claimed = Some((slot, control));
+                    }
+                    if control.is(State::Empty) && !control.is_frozen() {
+                        let (count, first) = &mut free[i / BUCKET];
+                        *count += 1;
+                        first.get_or_insert((slot, control));
+                    }
+                }
+            }
+        }
+        match claimed {
+            Some((slot, claim)) => Found::Claimed(slot, claim),
+            // Two-choice hashing: new entries go to the emptier bucket, which keeps the buckets
+            // even, so that none is full long before the table is.
+            None => Found::Absent(free[usize::from(free[1].0 > free[0].0)].1),
+        }
+    }
+
+    /// Brings the marks up to date after life's CAS. Each is a CAS on a word that carries the
+    /// generation: once the slot has another entry, nothing is written (trace 4).
+    fn mark(&self, slot: usize, generation: u32, change: &Change, restart: bool) {
+        if restart {
+            for (field, mark) in change.first_marks(generation) {
+                self.swap_mark(slot, field, generation, |_| mark.payload(generation).unwrap_or(0));
+            }
+            return;
+        }
+        let reason = 1_u64 << (change.reason & 63);
+        let reporter = 1_u64 << (change.reporter & 63);
+        let low = (1 << 48) - 1;
+        if reason & low != 0 {
+            self.swap_mark(slot, field::REASONS, generation, |bits| bits | reason);
+        } else {
+            self.swap_mark(slot, field::FIRST, generation, |bits| bits | reason >> 48);
+        }
+        if reporter & low != 0 {
+            self.swap_mark(slot, field::REPORTERS, generation, |bits| bits | reporter);
+        }
+        let now = u64::from(change.now);
+        self.swap_mark(slot, field::LAST, generation, |bits| {
+            // The later time stays; so does a time ahead of a clock that was stepped back.
+            (bits >> 16).max(now) << 16 | bits & 0xffff | reporter >> 48
+        });
+    }
+
+    /// Changes a mark's payload, as long as it is of this generation. Nothing is written when
+    /// nothing changes, so a busy entry's line is not torn between processors for it.
+    fn swap_mark(&self, slot: usize, field: usize, generation: u32, new: impl Fn(u64) -> u64) {
+        let word = &self.bodies[slot][field];
+        let mut old = Mark(word.load(Ordering::Relaxed));
+        for _ in 0..ATTEMPTS {
+            let Some(payload) = old.payload(generation) else {
+                return;
+            };
+            let next = Mark::new(new(payload), generation);
+            if next == old {
+                return;
+            }
+            // Relaxed: readers take marks between two looks at the control word, and a mark
+            // says nothing about other words.
+            match word.compare_exchange(old.0, next.0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => old = Mark(now),
+            }
+        }
+    }
+}
