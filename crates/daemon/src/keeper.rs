@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use eximrbl_table::{OpenError, WritableTable};
-use eximrbl_zone::Config;
+use eximrbl_zone::{Config, ConfigError};
 use sd_notify::NotifyState;
 
 use crate::command_line::CommandLine;
@@ -33,6 +33,15 @@ pub(crate) struct Keeper {
     pub(crate) identity: Identity,
     /// The configuration in force.
     pub(crate) config: Config,
+}
+
+/// Why a configuration was not reloaded.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
 }
 
 /// Starts the thread. `ended` is dropped when it ends, for whatever cause.
@@ -122,7 +131,7 @@ impl Keeper {
     }
 
     /// Reloads; the number of zones.
-    fn try_reload(&mut self) -> Result<usize, crate::startup::StartError> {
+    fn try_reload(&mut self) -> Result<usize, ReloadError> {
         let new = keep_fixed(self.command_line.load()?, &self.config);
         self.serve(&new, self.shared.served().table.clone())?;
         self.config = new;

@@ -7,11 +7,8 @@ use hickory_server::proto::ProtoError;
 use hickory_server::server::Request;
 
 use crate::panics::caught;
-use crate::responder::{Reply, Responder};
+use crate::responder::{Reply, Responder, UDP_PAYLOAD};
 
-/// The largest UDP response that we send, and that we offer to receive: it fits into an
-/// unfragmented packet on nearly every path (DNS flag day 2020).
-pub(crate) const UDP_PAYLOAD: u16 = 1232;
 /// Largest UDP response to a client that names no size (RFC 1035 section 4.2.1).
 const PLAIN_PAYLOAD: u16 = 512;
 /// Length of a DNS header.

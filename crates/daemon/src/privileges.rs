@@ -44,6 +44,8 @@ pub(crate) enum PrivilegeError {
     NotDropped { user: String },
     #[error("{path}: cannot make the table's directory: {error}", path = path.display())]
     Directory { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Table(#[from] CreateError),
 }
 
 impl Identity {
@@ -78,11 +80,7 @@ impl Identity {
     }
 
     /// Makes the table, and its directory if need be. `false` when there is a table already.
-    pub(crate) fn make_table(
-        &self,
-        path: &Path,
-        slots: u64,
-    ) -> Result<bool, crate::startup::StartError> {
+    pub(crate) fn make_table(&self, path: &Path, slots: u64) -> Result<bool, PrivilegeError> {
         if path.try_exists().unwrap_or(true) {
             return Ok(false);
         }
@@ -94,7 +92,7 @@ impl Identity {
             Ok(_) => Ok(true),
             // Another process was faster.
             Err(CreateError::Exists { .. }) => Ok(false),
-            Err(error) => Err(crate::served::ServeError::from(error).into()),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -10,11 +10,13 @@ use hickory_server::proto::serialize::binary::BinEncoder;
 use hickory_server::server::Request;
 use hickory_server::zone_handler::MessageResponseBuilder;
 
-use crate::packet::UDP_PAYLOAD;
 use crate::panics::caught;
 use crate::records::Sections;
 use crate::served::Shared;
 
+/// The largest UDP response that we send, and that we offer to receive: it fits into an
+/// unfragmented packet on nearly every path (DNS flag day 2020).
+pub(crate) const UDP_PAYLOAD: u16 = 1232;
 /// The EDNS version that we know (RFC 6891).
 const EDNS_VERSION: u8 = 0;
 

@@ -123,6 +123,23 @@ fn a_replaced_deleted_or_truncated_table_is_noticed() {
     assert!(!table.is_current(&path), "cut short");
 }
 
+/// A policy is never written by two at once, and a stopped process that holds the lock makes
+/// nobody wait for ever. Exim's processes never lock.
+#[test]
+fn a_lock_that_is_not_given_back_ends_in_an_error() {
+    let (_folder, path) = made();
+    let table = WritableTable::open(&path).unwrap();
+    let holder = File::open(&path).unwrap();
+    holder.lock().unwrap();
+    let error = table.set_policy(&Policy { threshold: 9, ..Policy::default() }).unwrap_err();
+    assert!(error.to_string().contains("does not finish"), "{error}");
+    record(&table, 1);
+    assert!(is_listed(&table, 1), "recording and answering take no notice, the policy is the old");
+    drop(holder);
+    table.set_policy(&Policy { threshold: 9, ..Policy::default() }).unwrap();
+    assert!(!is_listed(&table, 1));
+}
+
 #[test]
 fn every_way_of_not_being_a_table_has_its_own_message() {
     let (folder, path) = made();
