@@ -35,6 +35,9 @@ pub(crate) const SLOTS: Range<u64> = 2 * BUCKET as u64..(1 << 30) + 1;
 /// Words in a page of 4096 bytes.
 const PAGE: usize = 512;
 
+/// Words in the 64 KiB, aligned, that Linux maps around a page fault.
+const AROUND: usize = 16 * PAGE;
+
 /// Places of the header's words. Those that change have cache lines (8 words) of their own.
 pub(crate) mod header {
     use std::ops::Range;
@@ -93,19 +96,19 @@ impl Layout {
         // At most 2^30 slots of 8 words: no sum below can overflow 64 bits.
         let slots = usize::try_from(slots).ok()?;
         let mut end = PAGE;
-        let mut section = |words: usize| {
-            let start = end;
+        let mut section = |words: usize, alignment: usize| {
+            let start = end.next_multiple_of(alignment);
             end = (start + words).next_multiple_of(PAGE);
             start..start + words
         };
         Some(Self {
             slots,
-            reasons: section(DICTIONARY_WORDS),
-            reporters: section(DICTIONARY_WORDS),
-            policy: section(2 * COPY_WORDS),
-            ring: section(EVENTS * EVENT_WORDS),
-            controls: section(slots),
-            bodies: section(slots * BODY),
+            reasons: section(DICTIONARY_WORDS, PAGE),
+            reporters: section(DICTIONARY_WORDS, PAGE),
+            policy: section(2 * COPY_WORDS, PAGE),
+            ring: section(EVENTS * EVENT_WORDS, PAGE),
+            controls: section(slots, AROUND),
+            bodies: section(slots * BODY, AROUND),
         })
     }
 
@@ -155,7 +158,7 @@ mod tests {
     fn what_every_call_reads_is_mapped_by_one_fault() {
         let layout = Layout::of(1 << 20).unwrap();
         let second_copy = layout.policy.start + COPY_WORDS;
-        assert!(second_copy + PAGE <= 16 * PAGE, "with the most usual part of its never-list");
+        assert!(second_copy + PAGE <= AROUND, "with the most usual part of its never-list");
     }
 
     #[test]

@@ -49,6 +49,8 @@ mod traces;
 mod update;
 mod wait;
 
+use std::ops::Range;
+
 use crate::hash::{Seed, siphash};
 use crate::network::Network;
 use crate::sync::{AtomicU64, Ordering};
@@ -66,6 +68,8 @@ pub(crate) use {
 /// Slots in a bucket: their control words fill one cache line of 64 bytes. loom explores
 /// buckets of one slot, that is, two slots for every key.
 pub(crate) const BUCKET: usize = if cfg!(loom) { 1 } else { 8 };
+/// Buckets in a window: the 16 pages that Linux maps around a page fault.
+const WINDOW: usize = 1024;
 /// Words in a body.
 pub(crate) const BODY: usize = 7;
 
@@ -142,17 +146,33 @@ impl<'a> Slots<'a> {
         let (high, low) = network.words();
         let length = network.mapped_length();
         let hash = siphash(self.seed, [high, low, u64::from(length)]);
-        let count = self.controls.len() / BUCKET;
-        // The product's high half maps a hash evenly onto 0..count without a division. The second
-        // bucket comes from the hash's low half, multiplied up so that all its bits count.
-        let choose = |hash: u64| ((u128::from(hash) * count as u128) >> 64) as usize;
-        let first = choose(hash);
-        let mut second = choose(hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32));
-        if second == first {
-            second = (first + 1) % count;
-        }
+        // The product's high half maps a hash evenly onto 0..count without a division.
+        let choose = |hash: u64, count: usize| ((u128::from(hash) * count as u128) >> 64) as usize;
+        let first = choose(hash, self.controls.len() / BUCKET);
+        let window = self.window(first);
+        // From the hash's low half, multiplied up so that all its bits count.
+        let second = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+        let second = match window.start + choose(second, window.len()) {
+            same if same == first && same + 1 < window.end => same + 1,
+            same if same == first => window.start,
+            other => other,
+        };
         let buckets = [first.min(second) * BUCKET, first.max(second) * BUCKET];
         Place { network, buckets, tag: Tag::new(hash, length) }
+    }
+
+    /// The buckets from which a key's second one is chosen, given its first.
+    ///
+    /// Not the whole table: the control words of one window are 64 KiB, which the kernel maps at
+    /// one page fault, and every Exim child has its own faults to pay for. Windows of 8,192 slots
+    /// fill as evenly as the whole table does, within two per cent.
+    fn window(&self, bucket: usize) -> Range<usize> {
+        let count = self.controls.len() / BUCKET;
+        let start = bucket / WINDOW * WINDOW;
+        // A rest that is no whole window goes with the window before it.
+        let is_last = start + 2 * WINDOW > count;
+        let start = if start + WINDOW > count { start.saturating_sub(WINDOW) } else { start };
+        start..if is_last { count } else { start + WINDOW }
     }
 
     fn control(&self, slot: usize) -> Control {
@@ -208,6 +228,33 @@ impl<'a> Slots<'a> {
             if !self.changed(slot, control) {
                 return if same { ReadyAt::Entry(control, life) } else { ReadyAt::Other(control) };
             }
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Two different buckets, in the table, near each other, and every bucket used.
+    #[test]
+    fn every_key_has_two_buckets_in_one_window() {
+        for buckets in [2, 3, 64, 1023, 1024, 1025, 2047, 2048, 2049, 5000] {
+            let controls: Vec<_> = (0..buckets * BUCKET).map(|_| AtomicU64::new(0)).collect();
+            let bodies: Vec<_> =
+                (0..buckets * BUCKET).map(|_| std::array::from_fn(|_| AtomicU64::new(0))).collect();
+            let slots = Slots::new(&controls, &bodies, Seed(1, 2));
+            let mut used = vec![[false; 2]; buckets];
+            for i in 0..40 * buckets as u32 {
+                let client = std::net::Ipv4Addr::from(0x2d00_0000 + i);
+                let place = slots.place(Network::host(client.into()));
+                let [low, high] = place.buckets.map(|slot| slot / BUCKET);
+                assert!(low < high && high < buckets, "{buckets}: {low}, {high}");
+                assert!(high - low < 2 * WINDOW);
+                used[low][0] = true;
+                used[high][1] = true;
+            }
+            assert!(used.iter().all(|[low, high]| *low || *high), "{buckets}: one is never used");
         }
     }
 }
