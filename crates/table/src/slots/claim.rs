@@ -9,7 +9,7 @@ use super::liveness::Liveness;
 use super::wait::{Patience, Waited};
 use super::{ATTEMPTS, Place, ReadyAt, Slots, field};
 use crate::refusal::Refusal;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, fence, store};
 use crate::word::{Control, Life};
 
 /// How an attempt to claim a slot ended.
@@ -139,7 +139,7 @@ impl Slots<'_> {
         body[field::KEY_HIGH].store(high, Ordering::Relaxed);
         body[field::KEY_LOW].store(low, Ordering::Relaxed);
         for (field, mark) in change.first_marks(claim.generation()) {
-            body[field].store(mark.0, Ordering::Relaxed);
+            store(&body[field], mark.0);
         }
     }
 

@@ -249,6 +249,69 @@ fn loom_dead_claim_stops_nobody() {
     });
 }
 
+/// Trace 3: three writers with one new key and two slots, so that two of them wait, one perhaps
+/// with a claim in hand. Nobody is stolen from for good, and every report is counted.
+#[test]
+fn loom_three_writers_of_one_key() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(2));
+    builder.check(|| {
+        let heap = Arc::new(Heap::new());
+        record(&heap, 2, NOW).unwrap();
+        // With no more than two slots, one at rest and one claimed are "no room": such a report
+        // is refused, and counted as refused.
+        let accepted = Arc::new(AtomicU64::new(0));
+        let insert = |heap: &Heap, accepted: &AtomicU64| {
+            if record(heap, 1, NOW).is_ok() {
+                accepted.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let (heap, accepted) = (Arc::clone(&heap), Arc::clone(&accepted));
+                loom::thread::spawn(move || insert(&heap, &accepted))
+            })
+            .collect();
+        let slots = heap.slots();
+        slots.forget(&slots.place(network(2)), false, NOW, FLOOR);
+        insert(&heap, &accepted);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let accepted = accepted.load(Ordering::Relaxed) as u32;
+        assert!(accepted >= 1);
+        assert_eq!(heap.visible(network(1)), [accepted]);
+    });
+}
+
+/// Trace 4: a report is counted for one key; before its reason is noted, the slot passes to
+/// another key, whose entry must not get it. Fails when marks are changed without a look at their
+/// generation.
+#[test]
+fn loom_a_late_reason_reaches_nobody_else() {
+    explore(|| {
+        let heap = Arc::new(Heap::new());
+        record(&heap, 1, NOW).unwrap();
+        together(
+            &heap,
+            vec![
+                |heap| {
+                    let slots = heap.slots();
+                    let change = Change { reason: 9, reporter: 7, ..rejection(NOW + 1) };
+                    slots.update(&slots.place(network(1)), &change, &ALIVE).unwrap();
+                },
+                |heap| {
+                    let slots = heap.slots();
+                    slots.forget(&slots.place(network(1)), false, NOW, FLOOR);
+                    let change = Change { reason: 5, ..rejection(NOW) };
+                    slots.update(&slots.place(network(2)), &change, &ALIVE).unwrap();
+                },
+            ],
+        );
+        let slots = heap.slots();
+        let entry = slots.lookup(&slots.place(network(2))).unwrap().entry(NOW);
+        assert_eq!((entry.reasons, entry.reporters, entry.last), (1 << 5, 1, NOW));
+    });
+}
+
 /// Trace 5: the claim is taken from a writer who is alive, just while he publishes. Whoever wins,
 /// the key has one entry and the slot comes back.
 #[test]
