@@ -368,7 +368,9 @@ fn reading_needs_no_right_to_write() {
     home.done(&["black", "192.0.2.0/28"]);
     // Another user's eyes, so that root's rights do not help; the program where he can reach it.
     let program = home.directory.path().join("eximrbl");
-    std::fs::copy(PROGRAM, &program).unwrap();
+    // By a process of its own: were this one to write the file, a fork of another test's thread
+    // could hold it open for writing just when it is to be run ("text file busy").
+    assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     let mode = |path: &std::path::Path, mode| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
