@@ -1,7 +1,7 @@
 //! What the seven functions do. [`crate::ffi`] gives them to C.
 //!
-//! Two of the table's refusals are ordinary life, and are not told: the never-list and the
-//! whitelist have done their work. They show up in Exim's debugging output, and are counted.
+//! Three of the table's refusals are ordinary life, and are not told: the never-list, the
+//! whitelist and the administrator's word have done their work. They show up in Exim's debugging output, and are counted.
 
 use std::fmt;
 
@@ -178,7 +178,7 @@ fn tell_read_only() {
 
 fn tell_refusal(name: &str, refusal: Refusal) {
     let cause = match refusal {
-        Refusal::NeverListed | Refusal::White => {
+        Refusal::NeverListed | Refusal::White | Refusal::Endless => {
             return tell::debug(format_args!("{name}: {refusal}"));
         }
         Refusal::Full => Cause::Full,

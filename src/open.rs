@@ -61,14 +61,14 @@ impl Opened {
 /// What this process holds.
 struct Held {
     opened: Option<Opened>,
-    /// The second of the last look at the file; 0 before the first.
-    looked: UnixSeconds,
+    /// The second of the last look at the file.
+    looked: Option<UnixSeconds>,
 }
 
 impl Held {
     /// Sees to it that the newest table is held, if there is one.
     fn look(&mut self, path: &Path, now: UnixSeconds) {
-        self.looked = now;
+        self.looked = Some(now);
         match &self.opened {
             Some(Opened::Writable(table)) if table.is_current(path) => {}
             // Has it become writable? Otherwise it serves on as it is.
@@ -82,7 +82,7 @@ impl Held {
     }
 }
 
-static HELD: RwLock<Held> = RwLock::new(Held { opened: None, looked: 0 });
+static HELD: RwLock<Held> = RwLock::new(Held { opened: None, looked: None });
 
 /// The path that `rbl_preload` was given last.
 static GIVEN: RwLock<Option<PathBuf>> = RwLock::new(None);
@@ -90,7 +90,7 @@ static GIVEN: RwLock<Option<PathBuf>> = RwLock::new(None);
 /// Calls `function` with the table; `None` when there is none (which is told once).
 pub(crate) fn with_table<T>(now: UnixSeconds, function: impl FnOnce(&Opened) -> T) -> Option<T> {
     if let Some(held) = HELD.try_read()
-        && held.looked == now
+        && held.looked == Some(now)
     {
         return held.opened.as_ref().map(function);
     }
@@ -106,7 +106,7 @@ pub(crate) fn with_table<T>(now: UnixSeconds, function: impl FnOnce(&Opened) -> 
 /// Has the next call look at the file again, whatever the second.
 pub(crate) fn look_again() {
     if let Some(mut held) = HELD.try_write() {
-        held.looked = 0;
+        held.looked = None;
     }
 }
 

@@ -33,7 +33,7 @@ counters! {
     BadWeights = "bad_weights",
     /// Reasons that were malformed or found no room; they count as "other".
     OtherReasons = "other_reasons",
-    /// Entries ended by hand or by `rbl_forgive`.
+    /// Listings ended by hand or by `rbl_forgive`.
     Forgiven = "forgiven",
     /// Whitelistings.
     Whitened = "whitened",
@@ -45,6 +45,10 @@ counters! {
     InsertRetries = "insert_retries",
     /// Slots taken back from writers that had died.
     Reclaimed = "reclaimed",
+    /// Whitelistings that were ended by hand or by `rbl_allow` with 0 seconds.
+    WhiteEnded = "white_ended",
+    /// Calls of `rbl_allow` for what the administrator listed without end.
+    RefusedEndless = "refused_endless",
 }
 
 /// Words that the counters have in the file.

@@ -26,7 +26,7 @@ pub const REJECT_BIT: u8 = 1;
 /// Reporter 0: the library, within Exim on this host.
 pub const LOCAL: u8 = 0;
 /// Reporter 1: the administrator, by the tool.
-pub const ADMIN: u8 = 1;
+pub const ADMIN: u8 = crate::word::ADMIN;
 /// Names of the first two reporters.
 pub(crate) const FIRST_REPORTERS: [&str; 2] = ["local", "admin"];
 
@@ -163,6 +163,15 @@ impl Names {
     }
 }
 
+/// What is wrong with a place of a dictionary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Its first writer was killed; the next use of the name completes it.
+    Unfinished,
+    /// It holds what no writer writes.
+    Damaged,
+}
+
 /// A dictionary in the table.
 #[derive(Clone, Copy)]
 pub(crate) struct Dictionary<'a> {
@@ -193,7 +202,12 @@ impl<'a> Dictionary<'a> {
             if place[0].load(Ordering::Acquire) == 0 {
                 return None;
             }
-            if place[1..].iter().zip(words).all(|(have, want)| have.load(Ordering::Relaxed) == want)
+            // Acquire pairs with the release of the first word, which is stored last.
+            if place[1].load(Ordering::Acquire) == words[0]
+                && place[2..]
+                    .iter()
+                    .zip(&words[1..])
+                    .all(|(have, want)| have.load(Ordering::Relaxed) == *want)
             {
                 return u8::try_from(bit).ok();
             }
@@ -222,8 +236,10 @@ impl<'a> Dictionary<'a> {
                 }
             }
             if found == hash {
-                for (word, bytes) in place[1..].iter().zip(words) {
-                    // Every writer of this place stores the same; most find it done.
+                // The last word first: a name that is only half stored then has no first word,
+                // which every name has, and passes for nobody. Every writer of this place
+                // stores the same; most find it done.
+                for (word, bytes) in place[1..].iter().zip(words).rev() {
                     if word.load(Ordering::Relaxed) != bytes {
                         word.store(bytes, Ordering::Release);
                     }
@@ -232,6 +248,32 @@ impl<'a> Dictionary<'a> {
             }
         }
         None
+    }
+
+    /// Places in use without a good name.
+    pub(crate) fn flaws(&self) -> Vec<(usize, Flaw)> {
+        let names = self.names();
+        let flaw = |(place, words): (usize, &[AtomicU64; PLACE_WORDS])| {
+            let is_used = words.iter().any(|word| word.load(Ordering::Acquire) != 0);
+            if !is_used || names.names[place].is_some() {
+                return None;
+            }
+            // A writer who was killed leaves the hash and some whole words of the name, from the
+            // last one on; each of them is text.
+            let text = |word: &AtomicU64| {
+                let bytes = word.load(Ordering::Acquire).to_le_bytes();
+                let end = bytes.iter().position(|&b| b == 0).unwrap_or(8);
+                bytes[..end]
+                    .iter()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+                    && bytes[end..].iter().all(|&b| b == 0)
+            };
+            let is_partial = words[0].load(Ordering::Acquire) != 0
+                && words[1].load(Ordering::Acquire) == 0
+                && words[2..].iter().all(text);
+            Some((place, if is_partial { Flaw::Unfinished } else { Flaw::Damaged }))
+        };
+        self.places.iter().enumerate().filter_map(flaw).collect()
     }
 
     /// All names, for showing. A place whose bytes do not give its hash has no name (yet).
@@ -315,8 +357,23 @@ mod tests {
         // He died between the CAS of the hash and the name's bytes.
         words[0].store(name("rcpt").hash(SEED), Ordering::Relaxed);
         assert_eq!(dictionary.names().of(1).collect::<Vec<_>>(), ["unknown"]);
+        assert_eq!(dictionary.flaws(), [(0, Flaw::Unfinished)]);
         assert_eq!(dictionary.enter(&name("rcpt"), false), Some(0));
         assert_eq!(dictionary.names().of(1).collect::<Vec<_>>(), ["rcpt"]);
+        assert_eq!(dictionary.flaws(), []);
+    }
+
+    #[test]
+    fn a_half_stored_name_passes_for_nobody() {
+        let words = words();
+        let dictionary = Dictionary::new(&words, SEED);
+        assert_eq!(dictionary.enter(&name("greylisted"), false), Some(0));
+        // As its first writer leaves it when he is killed before the last of his stores.
+        words[1].store(0, Ordering::Relaxed);
+        assert_eq!(dictionary.flaws(), [(0, Flaw::Unfinished)]);
+        assert_eq!(dictionary.enter_folded(b"greylist", false), Ok(Some(1)));
+        assert_eq!(dictionary.enter_folded(b"greylisted", false), Ok(Some(0)));
+        assert_eq!(dictionary.names().of(3).collect::<Vec<_>>(), ["greylisted", "greylist"]);
     }
 
     #[test]
@@ -326,5 +383,6 @@ mod tests {
         dictionary.enter(&name("rcpt"), false);
         words[1].store(u64::from_le_bytes(*b"\x1b[31mred"), Ordering::Relaxed);
         assert_eq!(dictionary.names().of(1).collect::<Vec<_>>(), ["unknown"]);
+        assert_eq!(dictionary.flaws(), [(0, Flaw::Damaged)]);
     }
 }

@@ -19,13 +19,23 @@ pub enum EventKind {
     Evicted = 5,
     /// Its life ran out, and the sweep removed it.
     Expired = 6,
+    /// A whitelisting was ended before its time.
+    WhiteEnded = 7,
 }
 
 impl EventKind {
     pub(crate) fn from_code(code: u8) -> Option<Self> {
-        [Self::Added, Self::Extended, Self::Forgiven, Self::Whitened, Self::Evicted, Self::Expired]
-            .into_iter()
-            .find(|&kind| kind as u8 == code)
+        [
+            Self::Added,
+            Self::Extended,
+            Self::Forgiven,
+            Self::Whitened,
+            Self::Evicted,
+            Self::Expired,
+            Self::WhiteEnded,
+        ]
+        .into_iter()
+        .find(|&kind| kind as u8 == code)
     }
 }
 
@@ -61,8 +71,8 @@ pub enum Next {
 #[derive(Clone, Debug)]
 pub struct EventReader {
     pub(crate) next: u64,
-    /// Since when the next event has been unfinished.
-    pub(crate) stalled: Option<UnixSeconds>,
+    /// Since when the next event has been unfinished, and which events had a number by then.
+    pub(crate) stalled: Option<(UnixSeconds, u64)>,
 }
 
 impl EventReader {

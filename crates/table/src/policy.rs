@@ -111,6 +111,12 @@ impl Policy {
         if let Some(wide) = self.never.iter().find(|network| network.swallows_ipv4()) {
             return wrong("never", format!("{wide} would take in all of IPv4: be more exact"));
         }
+        if self.never.iter().any(|network| network.length() == 0) {
+            return wrong(
+                "never",
+                "0.0.0.0/0 would switch the list off: name your own networks".into(),
+            );
+        }
         if self.never_ranges().len() > NEVER_RANGES_MAX {
             return wrong("never", format!("more than {NEVER_RANGES_MAX} separate networks"));
         }

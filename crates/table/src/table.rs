@@ -39,8 +39,10 @@ pub struct Info {
     pub bytes: u64,
     /// When the table was made.
     pub created: UnixSeconds,
-    /// Live black entries at or above the threshold.
+    /// Live black entries that list their network.
     pub listed: u64,
+    /// Live black entries that would, but lie under a white network or in the never-list.
+    pub lifted: u64,
     /// Live black entries under the threshold.
     pub below: u64,
     /// Live white entries.
@@ -180,6 +182,7 @@ impl Table {
             bytes: self.layout.bytes(),
             created: self.words()[header::CREATED].load(Ordering::Relaxed) as u32,
             listed: 0,
+            lifted: 0,
             below: 0,
             white: 0,
             expired: 0,
@@ -196,14 +199,33 @@ impl Table {
                 &mut info.expired
             } else if entry.white {
                 &mut info.white
-            } else if counts(&entry, terms.threshold) {
-                &mut info.listed
-            } else {
+            } else if !counts(&entry, terms.threshold) {
                 &mut info.below
+            } else if self.is_lifted(&entry, terms.floor, now) {
+                &mut info.lifted
+            } else {
+                &mut info.listed
             };
             *kind += 1;
         }
         info
+    }
+
+    /// Whether all of a black entry's network is lifted by the never-list or a white network.
+    fn is_lifted(&self, entry: &Entry, floor: u32, now: UnixSeconds) -> bool {
+        let (first, last) = entry.network.range();
+        let is_never = |address| self.policy_block().terms_for(address, 0).1;
+        is_never(first) && is_never(last) || self.is_under_white(entry.network, floor, now)
+    }
+
+    /// Whether a live white entry covers a network that is wider than `key`.
+    pub(crate) fn is_under_white(&self, key: Network, floor: u32, now: UnixSeconds) -> bool {
+        let slots = self.slots();
+        let around = self.lengths().around(Network::host(key.address()));
+        around.filter(|network| network.mapped_length() < key.mapped_length()).any(|network| {
+            let view = slots.lookup(&slots.place(network));
+            view.is_some_and(|view| view.life.is_white() && view.life.is_alive(now, floor))
+        })
     }
 
     /// Grows with every change: the sequence of the next event. Its low 32 bits serve as the
@@ -234,12 +256,18 @@ impl Table {
         }
         let read = ring.read(reader.next);
         if read == Read::Unfinished {
-            let since = *reader.stalled.get_or_insert(now);
-            if now < since.saturating_add(EventReader::PATIENCE) {
+            let (since, known) = *reader.stalled.get_or_insert((now, head));
+            // An absolute difference: a clock that is stepped back must not prolong the wait.
+            if now.abs_diff(since) < EventReader::PATIENCE {
                 return Next::Nothing;
             }
+            // All that had numbers when the wait began has been waited for.
+            if reader.next + 1 >= known {
+                reader.stalled = None;
+            }
+        } else {
+            reader.stalled = None;
         }
-        reader.stalled = None;
         reader.next += 1;
         match read {
             Read::Event(event) => Next::Event(event),

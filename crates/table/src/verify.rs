@@ -1,7 +1,7 @@
 //! Checking a live table's invariants, without stopping anyone.
 
-use crate::decision::UnixSeconds;
-use crate::slots::{SlotUse, View};
+use crate::dictionary::Flaw;
+use crate::slots::SlotUse;
 use crate::table::Table;
 
 /// Something that should not be.
@@ -16,7 +16,7 @@ pub struct Finding {
 impl Table {
     /// Checks all invariants; an empty answer means a sound table. What looks wrong is looked at
     /// again before it is reported, since writers go on meanwhile.
-    pub fn verify(&self, now: UnixSeconds) -> Vec<Finding> {
+    pub fn verify(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut find = |harmful, text| findings.push(Finding { harmful, text });
         if self.is_retired() {
@@ -26,8 +26,25 @@ impl Table {
             let remedy = "restart eximrbld, or write it again: eximrbl policy --config FILE";
             find(true, format!("the policy's checksum is wrong; {remedy}"));
         }
-        let named = |bits: u64, names: &crate::Names| names.of(bits).all(|name| name != "unknown");
-        let (reasons, reporters) = (self.reasons(), self.reporters());
+        for (what, dictionary) in
+            [("reason", self.reason_dictionary()), ("reporter", self.reporter_dictionary())]
+        {
+            for (place, state) in dictionary.flaws() {
+                match state {
+                    Flaw::Unfinished => {
+                        find(
+                            false,
+                            format!("{what} {place}: unfinished name; its next use completes it"),
+                        );
+                    }
+                    Flaw::Damaged => {
+                        let remedy =
+                            "entries show it as unknown, and zones miss it; make a new table";
+                        find(true, format!("{what} {place}: damaged name; {remedy}"));
+                    }
+                }
+            }
+        }
         let slots = self.slots();
         for slot in 0..slots.len() {
             match slots.use_of(slot, self.liveness()) {
@@ -57,10 +74,6 @@ impl Table {
                     }
                     if !self.lengths().has(network) {
                         find(true, format!("slot {slot}: {network} is hidden by its length"));
-                    }
-                    let entry = View::entry(&view, now);
-                    if !named(entry.reasons, &reasons) || !named(entry.reporters, &reporters) {
-                        find(false, format!("slot {slot}: {network} has a reason without a name"));
                     }
                 }
             }

@@ -22,8 +22,14 @@ use crate::decision::UnixSeconds;
 pub(crate) const EPOCH: UnixSeconds = 1_767_225_600;
 /// The deadline of an entry that lives until somebody ends it.
 pub(crate) const ENDLESS: u32 = (1 << 30) - 1;
+/// The longest life in seconds that a policy allows, a year. A listing that ends later was made
+/// while the clock was wrong, and counts as expired once the clock is right.
+pub(crate) const LIFE_MAX: u32 = 31_536_000;
 /// The largest count; it stays there.
 pub(crate) const COUNT_MAX: u32 = (1 << 18) - 1;
+
+/// The bit of the administrator in an entry's reporters: his word outlasts that of machines.
+pub(crate) const ADMIN: u8 = 1;
 
 const GENERATION_BITS: u32 = 28;
 const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
@@ -201,7 +207,11 @@ impl Life {
     /// `floor` seconds are left.
     pub(crate) fn is_alive(self, now: UnixSeconds, floor: u32) -> bool {
         let remaining = self.remaining(now);
-        if self.is_white() { remaining > 0 } else { remaining >= floor.max(1) && self.count() > 0 }
+        if self.is_white() {
+            return remaining > 0;
+        }
+        let is_sane = self.is_endless() || remaining <= LIFE_MAX;
+        remaining >= floor.max(1) && is_sane && self.count() > 0
     }
 }
 

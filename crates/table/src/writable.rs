@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::counters::{self, Counter};
-use crate::decision::UnixSeconds;
-use crate::dictionary::{FIRST_REPORTERS, Name, OTHER, OTHER_BIT, REJECT};
+use crate::decision::{Entry, UnixSeconds};
+use crate::dictionary::{ADMIN, FIRST_REPORTERS, Name, OTHER, OTHER_BIT, REJECT};
 use crate::event::{Event, EventKind};
 use crate::file::{Access, CreateError, CreateOptions, Memory, OpenError, create, identity_at};
 use crate::layout::header;
@@ -169,6 +169,7 @@ impl WritableTable {
             host if host.is_host() => Network::of_client(host.address(), terms.ipv6_prefix),
             network => network,
         };
+        // The key's own entry is seen when the change is made.
         if self.is_under_white(key, terms.floor, now) {
             return self.refuse(Refusal::White);
         }
@@ -197,14 +198,13 @@ impl WritableTable {
         self.lengths().add(key);
         let slots = self.slots();
         let applied = slots
-            .update(&slots.place(key), change, self.liveness())
+            .update(&slots.place(key), change, self.liveness(), |victim| {
+                self.count(Counter::Evicted);
+                self.publish(EventKind::Evicted, victim, OTHER_BIT, change.reporter, change.now);
+            })
             .or_else(|refusal| self.refuse(refusal))?;
         if applied.retries > 0 {
             counters::add(self.counter_words(), Counter::InsertRetries, applied.retries.into());
-        }
-        if let Some(victim) = applied.evicted {
-            self.count(Counter::Evicted);
-            self.publish(EventKind::Evicted, victim, OTHER_BIT, change.reporter, change.now);
         }
         Ok(applied)
     }
@@ -215,26 +215,19 @@ impl WritableTable {
             Refusal::White => self.count(Counter::RefusedWhite),
             Refusal::Full => self.count(Counter::RefusedFull),
             Refusal::Contention => self.count(Counter::RefusedContention),
+            Refusal::Endless => self.count(Counter::RefusedEndless),
             // The caller opens the new table and comes again.
             Refusal::Retired => {}
         }
         Err(refusal)
     }
 
-    /// Whether a live white entry covers a network that is wider than the key. (The key's own
-    /// entry is seen when the change is made.)
-    fn is_under_white(&self, key: Network, floor: u32, now: UnixSeconds) -> bool {
-        let slots = self.slots();
-        let host = Network::host(key.address());
-        let around = self.lengths().around(host);
-        around.filter(|network| network.mapped_length() < key.mapped_length()).any(|network| {
-            let view = slots.lookup(&slots.place(network));
-            view.is_some_and(|view| view.life.is_white() && view.life.is_alive(now, floor))
-        })
-    }
-
     /// Whitelists a client or network for so many seconds (`None`: without end). It takes the
     /// place of a black entry. 0 seconds end a whitelisting.
+    ///
+    /// What the administrator ([`ADMIN`](crate::dictionary::ADMIN)) set, other reporters do not
+    /// undo: they only lengthen a whitelisting, end none that he made, and leave a listing
+    /// without end as it is ([`Refusal::Endless`]).
     pub fn white(
         &self,
         network: Network,
@@ -245,7 +238,13 @@ impl WritableTable {
         let key = self.key(network);
         let floor = self.policy_block().terms().floor;
         if seconds == Some(0) {
-            return self.end(key, true, reporter, now).map(|_| ());
+            let is_his = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
+            let may_end = |entry: &Entry| entry.white && (reporter == ADMIN || !is_his(entry));
+            if self.end(key, floor, now, may_end)? {
+                self.count(Counter::WhiteEnded);
+                self.publish(EventKind::WhiteEnded, key, OTHER_BIT, reporter, now);
+            }
+            return Ok(());
         }
         let kind = Kind::White { seconds };
         self.apply(key, &Change { kind, reason: OTHER_BIT, reporter, now, floor })?;
@@ -255,37 +254,49 @@ impl WritableTable {
     }
 
     /// Ends the black entry of a client or of exactly this network; false if there was none.
-    /// White entries stay. Of an IPv6 client, entries by a longer prefix, from an earlier
-    /// policy, end as well; networks that were listed by hand stay.
+    /// White entries stay, and so does a listing without end unless the administrator himself
+    /// forgives. Of an IPv6 client, entries by another prefix, from an earlier policy, end as
+    /// well; networks that were listed by hand stay.
     pub fn forgive(
         &self,
         network: Network,
         reporter: u8,
         now: UnixSeconds,
     ) -> Result<bool, Refusal> {
-        let key = self.key(network);
-        let mut ended = self.end(key, false, reporter, now)?;
-        if network.is_host() && key != network {
-            for longer in self.lengths().around(network) {
-                if longer.mapped_length() > key.mapped_length() {
-                    ended |= self.end(longer, false, reporter, now)?;
-                }
+        let (key, floor) = (self.key(network), self.policy_block().terms().floor);
+        let by_hand = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
+        // Of an IPv6 client, entries under an earlier policy's prefix are his as well.
+        let others = self.lengths().around(network);
+        let others = others.filter(|other| network.is_host() && *other != key);
+        let mut ended = false;
+        for other in std::iter::once(key).chain(others) {
+            let is_wider = other.mapped_length() < key.mapped_length();
+            let ends = self.end(other, floor, now, |entry| {
+                !entry.white
+                    && !(is_wider && (other.is_ipv4() || by_hand(entry)))
+                    && (reporter == ADMIN || !entry.is_endless())
+            })?;
+            if ends {
+                ended = true;
+                self.count(Counter::Forgiven);
+                self.publish(EventKind::Forgiven, other, OTHER_BIT, reporter, now);
             }
         }
         Ok(ended)
     }
 
-    fn end(&self, key: Network, white: bool, by: u8, now: UnixSeconds) -> Result<bool, Refusal> {
+    fn end(
+        &self,
+        key: Network,
+        floor: u32,
+        now: UnixSeconds,
+        may_end: impl Fn(&Entry) -> bool,
+    ) -> Result<bool, Refusal> {
         if self.is_retired() {
             return Err(Refusal::Retired);
         }
-        let (slots, floor) = (self.slots(), self.policy_block().terms().floor);
-        let ended = slots.forget(&slots.place(key), white, now, floor).is_some();
-        if ended {
-            self.count(Counter::Forgiven);
-            self.publish(EventKind::Forgiven, key, OTHER_BIT, by, now);
-        }
-        Ok(ended)
+        let slots = self.slots();
+        Ok(slots.forget(&slots.place(key), now, floor, may_end))
     }
 
     /// The bit of a reason, entering it if it is new; that of `other` (0) when there is no room.

@@ -195,6 +195,23 @@ fn networks_by_hand_list_all_within() {
 }
 
 #[test]
+fn forgiving_reaches_entries_of_an_earlier_ipv6_prefix() {
+    for (before, after) in [(64, 56), (56, 64)] {
+        let table = table();
+        let set =
+            |ipv6_prefix| table.set_policy(&Policy { ipv6_prefix, ..Policy::default() }).unwrap();
+        set(before);
+        table.record(&report("2001:db8:1:2::3"), NOW).unwrap();
+        set(after);
+        table.record(&Report { reporter: ADMIN, ..report("2001:db8::/32") }, NOW).unwrap();
+        assert_eq!(table.forgive(network("2001:db8:1:2::3"), LOCAL, NOW), Ok(true));
+        assert!(table.entry(network("2001:db8::/32"), NOW).is_some(), "made by hand: stays");
+        assert_eq!(table.forgive(network("2001:db8::/32"), ADMIN, NOW), Ok(true));
+        assert!(!listed(&table, "2001:db8:1:2::3", NOW), "{before} to {after}");
+    }
+}
+
+#[test]
 fn filters_take_by_reason_quorum_and_colour() {
     let table = table();
     let auth = table.reason(Name::new(b"auth").unwrap(), true);
@@ -268,7 +285,7 @@ fn a_full_table_evicts_and_verify_finds_nothing() {
     assert_eq!(info.listed + info.expired, 1024, "all slots are in use: {info:?}");
     assert_eq!(counters.get(Counter::Records), 20_000);
     assert_eq!(counters.get(Counter::Evicted), 20_000 - 1024);
-    assert_eq!(table.verify(NOW + 200), []);
+    assert_eq!(table.verify(), []);
     assert_eq!(table.entries(NOW + 200).count() as u64, info.listed);
 }
 
@@ -291,7 +308,52 @@ fn whitening_starts_a_life_of_its_own() {
     table.record(&report("192.0.2.1"), NOW).unwrap();
     table.white(network("192.0.2.1"), None, ADMIN, NOW + 5).unwrap();
     let white = entry(&table, "192.0.2.1", NOW + 5);
-    assert_eq!((white.first, white.reporters), (NOW + 5, 1 << ADMIN));
+    assert_eq!((white.first, white.reporters, white.reasons), (NOW + 5, 1 << ADMIN, 0));
+}
+
+/// A login forgives and allows; it must undo nothing that the administrator did by hand.
+#[test]
+fn the_administrators_word_outlasts_that_of_machines() {
+    let table = table();
+    // A block without end: neither forgiven nor whitelisted by a machine.
+    table.record_endless(&Report { reporter: ADMIN, ..report("192.0.2.1") }, NOW).unwrap();
+    assert_eq!(table.forgive(network("192.0.2.1"), LOCAL, NOW), Ok(false));
+    assert_eq!(table.white(network("192.0.2.1"), Some(60), LOCAL, NOW), Err(Refusal::Endless));
+    assert!(listed(&table, "192.0.2.1", NOW));
+    assert_eq!(table.counters().get(Counter::RefusedEndless), 1);
+    // A whitelisting without end, or for long: only lengthened, and not ended.
+    table.white(network("192.0.2.2"), None, ADMIN, NOW).unwrap();
+    table.white(network("192.0.2.2"), Some(60), LOCAL, NOW).unwrap();
+    assert!(entry(&table, "192.0.2.2", NOW).is_endless());
+    table.white(network("192.0.2.3"), Some(1000), ADMIN, NOW).unwrap();
+    for (seconds, left) in [(60, 1000), (2000, 2000), (0, 2000)] {
+        table.white(network("192.0.2.3"), Some(seconds), LOCAL, NOW).unwrap();
+        assert_eq!(entry(&table, "192.0.2.3", NOW).remaining, left, "after {seconds}");
+    }
+    // What a machine allowed, a machine ends; and he himself ends all of it.
+    table.white(network("192.0.2.4"), Some(1000), LOCAL, NOW).unwrap();
+    table.white(network("192.0.2.4"), Some(0), LOCAL, NOW).unwrap();
+    table.white(network("192.0.2.2"), Some(0), ADMIN, NOW).unwrap();
+    table.white(network("192.0.2.3"), Some(5), ADMIN, NOW).unwrap();
+    assert_eq!(table.entry(network("192.0.2.4"), NOW), None);
+    assert_eq!(table.entry(network("192.0.2.2"), NOW), None);
+    assert_eq!(entry(&table, "192.0.2.3", NOW).remaining, 5, "he may shorten it");
+    assert_eq!(table.forgive(network("192.0.2.1"), ADMIN, NOW), Ok(true));
+    let counters = table.counters();
+    assert_eq!((counters.get(Counter::Forgiven), counters.get(Counter::WhiteEnded)), (1, 2));
+}
+
+#[test]
+fn info_counts_what_is_lifted_apart() {
+    let table = table();
+    for client in ["192.0.2.1", "198.51.100.1", "203.0.113.1"] {
+        table.record(&report(client), NOW).unwrap();
+    }
+    table.white(network("198.51.100.0/24"), None, ADMIN, NOW).unwrap();
+    let never = vec![network("203.0.113.0/24")];
+    table.set_policy(&Policy { never, ..Policy::default() }).unwrap();
+    let info = table.info(NOW);
+    assert_eq!((info.listed, info.lifted, info.white), (1, 2, 1));
 }
 
 #[test]
@@ -305,8 +367,12 @@ fn clocks_that_jump_do_no_lasting_harm() {
     assert!(listed(&table, "192.0.2.2", NOW - 86_400));
     let after = table.record(&report("192.0.2.2"), NOW - 86_400).unwrap();
     assert_eq!((after.count, after.remaining), (2, 86_400 + 1200));
-    // Far in the future, to the end of 32 bits.
+    // Far ahead for a moment: what was recorded then does not list for years.
     table.record(&report("192.0.2.3"), u32::MAX).unwrap();
+    assert!(!listed(&table, "192.0.2.3", NOW));
+    table.record(&report("192.0.2.4"), NOW + 400 * 86_400).unwrap();
+    assert!(!listed(&table, "192.0.2.4", NOW));
+    assert_eq!(table.record(&report("192.0.2.4"), NOW).unwrap().remaining, 600);
     assert!(listed(&table, "192.0.2.2", NOW));
 }
 

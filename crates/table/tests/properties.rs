@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use eximrbl_table::dictionary::ADMIN;
 use eximrbl_table::{Decision, Filter, Name, Network, Refusal, Report, WritableTable};
 use proptest::prelude::*;
 
@@ -88,7 +89,7 @@ proptest! {
                     plain.insert(client, new);
                 }
                 Step::White { client, seconds } => {
-                    table.white(network(client), Some(seconds), 0, now).unwrap();
+                    table.white(network(client), Some(seconds), ADMIN, now).unwrap();
                     let old = plain.get(&client).copied().filter(|p| p.is_alive(now));
                     if seconds > 0 {
                         plain.insert(client, Plain { end: now + seconds, count: 0, white: true, first: now });
@@ -97,7 +98,7 @@ proptest! {
                     }
                 }
                 Step::Forgive { client } => {
-                    let ended = table.forgive(network(client), 0, now).unwrap();
+                    let ended = table.forgive(network(client), ADMIN, now).unwrap();
                     let old = plain.get(&client).copied().filter(|p| p.is_alive(now) && !p.white);
                     prop_assert_eq!(ended, old.is_some());
                     if ended {
@@ -125,7 +126,7 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(table.verify(now), []);
+        prop_assert_eq!(table.verify(), []);
         let alive = plain.values().filter(|p| p.is_alive(now)).count();
         prop_assert_eq!(table.entries(now).count(), alive);
     }

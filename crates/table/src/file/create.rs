@@ -56,6 +56,15 @@ pub enum CreateError {
         /// What the table needs.
         bytes: u64,
     },
+    /// The folder belongs to somebody else.
+    #[error(
+        "{path}: no file can be made in its folder: permission denied; the folder must belong to \
+         who makes the table (chown eximrbl {folder})", folder = .path.parent().unwrap_or(.path).display()
+    )]
+    Denied {
+        /// The table's path.
+        path: PathBuf,
+    },
     /// Any other failure of the system.
     #[error("{path}: cannot {step}: {error}")]
     System {
@@ -123,14 +132,24 @@ pub(crate) fn create<E: From<CreateError>>(
 /// A new file beside `path`, readable by nobody else until it is complete.
 fn make_aside(path: &Path) -> Result<Aside, CreateError> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".new-{}", std::process::id()));
+    // Not the pid: two containers that share the folder may have the same.
+    let mut random = [0_u8; 8];
+    let drawn = rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty());
+    let step = |step, error: rustix::io::Errno| CreateError::System {
+        path: path.to_path_buf(),
+        step,
+        error: error.into(),
+    };
+    drawn.map_err(|errno| step("draw random numbers", errno))?;
+    name.push(format!(".new-{:016x}", u64::from_ne_bytes(random)));
     let aside = path.with_file_name(name);
-    // Left by a process of this very pid that died at it.
-    let _ = std::fs::remove_file(&aside);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
     match options.open(&aside) {
         Ok(file) => Ok(Aside { path: aside, file }),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(CreateError::Denied { path: path.to_path_buf() })
+        }
         Err(error) => Err(CreateError::System { path: aside, step: "create the file", error }),
     }
 }

@@ -36,4 +36,8 @@ impl Memory {
     }
 }
 
+// What `words` says of loads from read-only memory holds for 64-bit targets.
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("eximrbl needs a 64-bit target");
+
 const _: () = assert!(size_of::<AtomicU64>() == 8 && align_of::<AtomicU64>() == 8);

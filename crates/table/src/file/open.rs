@@ -40,11 +40,14 @@ pub enum OpenError {
     },
     /// The file's mode or owner forbids it.
     #[error(
-        "{path}: permission denied; be root, or a member of the table's group (Debian: adduser USER Debian-exim)"
+        "{path}: permission denied ({found}); Exim's group must read and write it \
+         (chgrp Debian-exim {path}; chmod 0660 {path}), anybody else needs root's rights"
     )]
     Denied {
         /// The path.
         path: PathBuf,
+        /// Mode, owner and group, as far as they can be seen.
+        found: String,
     },
     /// Any other failure of the system.
     #[error("{path}: {error}")]
@@ -70,7 +73,7 @@ pub enum OpenError {
     },
     /// Its first bytes are not a table's.
     #[error(
-        "{path}: not a table of eximrbl (or of a machine with another byte order); move it away, and eximrbld makes a new one"
+        "{path}: not a table of eximrbl (or one of a machine with another byte order); check the path; if it is where the table should be, move the file away, and eximrbld makes a new one"
     )]
     NotATable {
         /// The path.
@@ -129,7 +132,9 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<Opened, OpenError> {
     let named = || path.to_path_buf();
     let system = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => OpenError::Missing { path: named() },
-        io::ErrorKind::PermissionDenied => OpenError::Denied { path: named() },
+        io::ErrorKind::PermissionDenied => {
+            OpenError::Denied { path: named(), found: rights_of(path) }
+        }
         _ => OpenError::System { path: named(), error },
     };
     let mut file = OpenOptions::new()
@@ -216,6 +221,17 @@ fn check(words: &[AtomicU64], path: &Path, length: u64) -> Result<Layout, OpenEr
 
 fn identity_of(metadata: &std::fs::Metadata) -> FileIdentity {
     FileIdentity { device: metadata.dev(), inode: metadata.ino(), length: metadata.len() }
+}
+
+/// A file's mode, owner and group, for a message.
+fn rights_of(path: &Path) -> String {
+    match std::fs::metadata(path) {
+        Ok(found) => {
+            let (mode, owner, group) = (found.mode() & 0o7777, found.uid(), found.gid());
+            format!("mode {mode:04o}, uid {owner}, gid {group}")
+        }
+        Err(_) => "a folder on the way to it is closed".to_owned(),
+    }
 }
 
 /// The file that a path names now.

@@ -3,7 +3,7 @@
 use super::field;
 use crate::decision::UnixSeconds;
 use crate::refusal::Refusal;
-use crate::word::{ENDLESS, Life, Mark, deadline_after};
+use crate::word::{ADMIN, ENDLESS, Life, Mark, deadline_after};
 
 /// What to do to a key's entry.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,14 @@ impl Change {
     pub(super) fn next(&self, old: Option<Life>, generation: u32) -> Result<Life, Refusal> {
         let count = old.map_or(0, Life::count);
         let left = old.map_or(0, |life| life.remaining(self.now));
+        let by_hand = self.reporter == ADMIN;
         let life = match self.kind {
+            // What the administrator set without end, he alone ends.
+            Kind::White { .. }
+                if !by_hand && old.is_some_and(|o| o.is_endless() && !o.is_white()) =>
+            {
+                return Err(Refusal::Endless);
+            }
             Kind::Rejections { .. } | Kind::Endless { .. } if old.is_some_and(Life::is_white) => {
                 return Err(Refusal::White);
             }
@@ -51,17 +58,28 @@ impl Change {
                 Life::new(ENDLESS, count.saturating_add(weight), false, generation)
             }
             Kind::White { seconds: Some(seconds) } => {
-                Life::new(deadline_after(self.now, seconds), 0, true, generation)
+                // A machine (a login, say) only ever lengthens what somebody else allowed.
+                let kept = old.filter(|o| o.is_white() && !by_hand).map_or(0, Life::deadline);
+                let deadline = deadline_after(self.now, seconds).max(kept);
+                Life::new(deadline, 0, true, generation)
             }
             Kind::White { seconds: None } => Life::new(ENDLESS, 0, true, generation),
         };
         Ok(life)
     }
 
+    /// The reason's bit; white entries have none.
+    pub(super) fn reason_bits(&self) -> u64 {
+        match self.kind {
+            Kind::White { .. } => 0,
+            Kind::Rejections { .. } | Kind::Endless { .. } => 1 << (self.reason & 63),
+        }
+    }
+
     /// The four marks of a new life.
     pub(super) fn first_marks(&self, generation: u32) -> [(usize, Mark); 4] {
         let now = u64::from(self.now) << 16;
-        let (reason, reporter) = (1_u64 << (self.reason & 63), 1_u64 << (self.reporter & 63));
+        let (reason, reporter) = (self.reason_bits(), 1_u64 << (self.reporter & 63));
         let low = (1 << 48) - 1;
         [
             (field::FIRST, Mark::new(now | reason >> 48, generation)),

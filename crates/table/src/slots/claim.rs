@@ -36,6 +36,9 @@ pub(super) enum Settled {
 
 impl Slots<'_> {
     /// Claims an EMPTY slot for the key and publishes the change's entry there.
+    // Out of the hot path's way: known clients, which are most, never come here.
+    #[cold]
+    #[inline(never)]
     pub(super) fn claim(
         &self,
         place: &Place,

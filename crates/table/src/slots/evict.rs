@@ -2,7 +2,7 @@
 
 use super::liveness::Liveness;
 use super::{Place, Slots};
-use crate::decision::UnixSeconds;
+use crate::decision::{Entry, UnixSeconds};
 use crate::network::Network;
 use crate::word::{Control, Life, State};
 
@@ -30,6 +30,7 @@ pub(super) enum Room {
 impl Slots<'_> {
     /// Ends the entry that `control` and `life` describe. The CAS of life is what counts; the
     /// control word follows, by this call or by whoever comes next.
+    #[inline(never)]
     pub(super) fn end(&self, slot: usize, control: Control, life: Life) -> Ended {
         if !self.swap_life(slot, life, Life::dead(control.generation() + 1)) {
             return Ended::Changed;
@@ -46,6 +47,8 @@ impl Slots<'_> {
     /// Frees one slot of the key's buckets: one whose eviction was begun, one of a dead owner,
     /// an expired entry, else the live entry with the least life left. White and endless entries
     /// stay.
+    #[cold]
+    #[inline(never)]
     pub(super) fn make_room(
         &self,
         place: &Place,
@@ -98,29 +101,35 @@ impl Slots<'_> {
         }
     }
 
-    /// Ends the key's entry if it is alive and of the given colour. `Some(life)` is what it was.
+    /// Ends the key's entry if it is alive and `may_end` says so; whether it did.
     pub(crate) fn forget(
         &self,
         place: &Place,
-        white: bool,
         now: UnixSeconds,
         floor: u32,
-    ) -> Option<Life> {
+        may_end: impl Fn(&Entry) -> bool,
+    ) -> bool {
+        let mut ended = false;
         // Each repetition means that another change of this very entry came first; a bound only
         // guards against a damaged file.
         for _ in 0..super::ATTEMPTS {
-            let (slot, control, life) = self.find_ready(place)?;
+            let Some((slot, control, life)) = self.find_ready(place) else { return ended };
             if !life.is_of(control) {
                 self.finish_eviction(slot, control);
                 continue;
             }
-            if !life.is_alive(now, floor) || life.is_white() != white {
-                return None;
+            let entry = self.view(slot, control, life, place.network).entry(now);
+            if !life.is_alive(now, floor) || !may_end(&entry) {
+                return ended;
             }
             if self.end(slot, control, life) == Ended::Done {
-                return Some(life);
+                // Should a power loss have left two entries for the key, both must go.
+                if ended {
+                    return true;
+                }
+                ended = true;
             }
         }
-        None
+        ended
     }
 }

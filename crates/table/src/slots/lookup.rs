@@ -52,7 +52,7 @@ impl Slots<'_> {
                 }
                 let view = self
                     .has_key(slot, place.network)
-                    .then(|| self.view(slot, control, place.network));
+                    .then(|| self.view(slot, control, self.life(slot), place.network));
                 if self.changed(slot, control) {
                     continue 'scan;
                 }
@@ -87,7 +87,7 @@ impl Slots<'_> {
             let high = body[field::KEY_HIGH].load(Ordering::Relaxed);
             let low = body[field::KEY_LOW].load(Ordering::Relaxed);
             let network = Network::from_words(high, low, control.length());
-            let view = network.map(|network| self.view(slot, control, network));
+            let view = network.map(|network| self.view(slot, control, self.life(slot), network));
             if self.changed(slot, control) {
                 continue;
             }
@@ -110,9 +110,9 @@ impl Slots<'_> {
         self.controls[slot].load(Ordering::Relaxed) != control.0
     }
 
-    fn view(&self, slot: usize, control: Control, network: Network) -> View {
+    /// What a READY slot's body says, with the life that was read there.
+    pub(super) fn view(&self, slot: usize, control: Control, life: Life, network: Network) -> View {
         let body = &self.bodies[slot];
-        let life = self.life(slot);
         let generation = control.generation();
         let mark = |field: usize| {
             let mark = Mark(body[field].load(Ordering::Relaxed));

@@ -6,8 +6,10 @@
 //!
 //! ```text
 //! UPDATE(k): scan both buckets for k
-//!   READY, life of the same generation -> one CAS of life decides (also when it has expired:
-//!                                         an expired entry is never "absent")
+//!   READY, alive                       -> one CAS of life decides
+//!   READY, expired or to change colour -> end it (one CAS of life), then as if there were nothing:
+//!                                         the new life gets marks of its own. It is never just
+//!                                         taken for absent, for a writer may be about to count it
 //!   READY, life a generation apart     -> somebody's eviction: finish it; again
 //!   CLAIMED for k, perhaps             -> wait for it; again
 //!   nothing                            -> claim an EMPTY slot, or evict a victim; again
@@ -33,8 +35,8 @@
 //!   key from naming a stranger (see [`crate::word`]).
 //!
 //! Accepted, and harmless: a writer with a stale clock may revive an entry that has just expired
-//! (the listing lasts as if the rejection had come a moment earlier); marks are best-effort (a
-//! reason given in the very moment in which an expired entry starts afresh may be lost).
+//! (the listing lasts as if the rejection had come a moment earlier); a writer who is killed after
+//! his CAS of life has counted, but not noted his reason.
 
 mod change;
 mod claim;
@@ -58,12 +60,9 @@ use crate::word::{Control, Life, Tag};
 
 pub(crate) use change::{Change, Kind};
 pub(crate) use liveness::Liveness;
-pub(crate) use update::Applied;
 #[cfg(not(loom))]
-pub(crate) use {
-    lookup::View,
-    sweep::{SlotUse, Swept},
-};
+pub(crate) use sweep::{SlotUse, Swept};
+pub(crate) use update::Applied;
 
 /// Slots in a bucket: their control words fill one cache line of 64 bytes. loom explores
 /// buckets of one slot, that is, two slots for every key.

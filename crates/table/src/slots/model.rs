@@ -61,7 +61,7 @@ fn rejection(now: u32) -> Change {
 
 fn record(heap: &Heap, i: u8, now: u32) -> Result<Applied, Refusal> {
     let slots = heap.slots();
-    slots.update(&slots.place(network(i)), &rejection(now), &ALIVE)
+    slots.update(&slots.place(network(i)), &rejection(now), &ALIVE, |_| ())
 }
 
 /// Explores with a bound on preemptions, which keeps a model at seconds; `LOOM_MAX_PREEMPTIONS`
@@ -109,7 +109,7 @@ fn loom_insert_race_in_two_slots() {
             &heap,
             vec![|heap| assert!(record(heap, 1, NOW).is_ok()), |heap| {
                 let slots = heap.slots();
-                slots.forget(&slots.place(network(2)), false, NOW, FLOOR);
+                slots.forget(&slots.place(network(2)), NOW, FLOOR, |_| true);
                 assert!(record(heap, 1, NOW).is_ok());
             }],
         );
@@ -192,7 +192,7 @@ fn loom_record_against_forgive() {
             &heap,
             vec![|heap| assert!(record(heap, 1, NOW).is_ok()), |heap| {
                 let slots = heap.slots();
-                assert!(slots.forget(&slots.place(network(1)), false, NOW, FLOOR).is_some());
+                assert!(slots.forget(&slots.place(network(1)), NOW, FLOOR, |_| true));
             }],
         );
         let counts = heap.visible(network(1));
@@ -212,10 +212,10 @@ fn loom_lookup_sees_whole_entries() {
             vec![
                 |heap| {
                     let slots = heap.slots();
-                    slots.forget(&slots.place(network(1)), false, NOW, FLOOR);
+                    slots.forget(&slots.place(network(1)), NOW, FLOOR, |_| true);
                     let kind = Kind::Rejections { weight: 7, seconds: 600, most: 604_800 };
                     let change = Change { kind, reason: 5, ..rejection(NOW) };
-                    slots.update(&slots.place(network(2)), &change, &ALIVE).unwrap();
+                    slots.update(&slots.place(network(2)), &change, &ALIVE, |_| ()).unwrap();
                 },
                 |heap| {
                     let slots = heap.slots();
@@ -273,7 +273,7 @@ fn loom_three_writers_of_one_key() {
             })
             .collect();
         let slots = heap.slots();
-        slots.forget(&slots.place(network(2)), false, NOW, FLOOR);
+        slots.forget(&slots.place(network(2)), NOW, FLOOR, |_| true);
         insert(&heap, &accepted);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         let accepted = accepted.load(Ordering::Relaxed) as u32;
@@ -296,13 +296,13 @@ fn loom_a_late_reason_reaches_nobody_else() {
                 |heap| {
                     let slots = heap.slots();
                     let change = Change { reason: 9, reporter: 7, ..rejection(NOW + 1) };
-                    slots.update(&slots.place(network(1)), &change, &ALIVE).unwrap();
+                    slots.update(&slots.place(network(1)), &change, &ALIVE, |_| ()).unwrap();
                 },
                 |heap| {
                     let slots = heap.slots();
-                    slots.forget(&slots.place(network(1)), false, NOW, FLOOR);
+                    slots.forget(&slots.place(network(1)), NOW, FLOOR, |_| true);
                     let change = Change { reason: 5, ..rejection(NOW) };
-                    slots.update(&slots.place(network(2)), &change, &ALIVE).unwrap();
+                    slots.update(&slots.place(network(2)), &change, &ALIVE, |_| ()).unwrap();
                 },
             ],
         );

@@ -4,7 +4,7 @@ use super::liveness::Liveness;
 use super::{Slots, evict};
 use crate::decision::UnixSeconds;
 use crate::network::Network;
-use crate::word::State;
+use crate::word::{Life, State};
 
 /// What a slot is in use for, as a scan saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,8 @@ impl Slots<'_> {
                 } else if self.control(slot) != control {
                     // It changed hands under our eyes; a claim is what it passes through.
                     SlotUse::Claimed
-                } else if !self.life(slot).is_of(control) {
+                } else if self.life(slot) == Life::dead(control.generation() + 1) {
+                    // The first of an eviction's two steps leaves exactly this.
                     SlotUse::Ending
                 } else {
                     SlotUse::Damaged

@@ -19,8 +19,6 @@ pub(crate) struct Applied {
     pub(crate) is_new: bool,
     /// Claims that had to be given up on the way.
     pub(crate) retries: u32,
-    /// Live entry that was ended to make room.
-    pub(crate) evicted: Option<Network>,
 }
 
 /// What a scan for a key found.
@@ -34,14 +32,15 @@ enum Found {
 }
 
 impl Slots<'_> {
-    /// Makes a change, whatever other writers do meanwhile.
+    /// Makes a change, whatever other writers do meanwhile. `on_evicted` is told of every live
+    /// entry that is ended to make room.
     pub(crate) fn update(
         &self,
         place: &Place,
         change: &Change,
         liveness: &Liveness,
+        mut on_evicted: impl FnMut(Network),
     ) -> Result<Applied, Refusal> {
-        let mut evicted = None;
         for retries in 0..ATTEMPTS {
             match self.find(place) {
                 Found::Ready(slot, control, life) => {
@@ -54,11 +53,16 @@ impl Slots<'_> {
                     }
                     let old = Some(life).filter(|life| life.is_alive(change.now, change.floor));
                     let new = change.next(old, control.generation())?;
+                    // A new life needs marks of its own, and these must not be a second step
+                    // that a killed or stopped writer leaves out or does late: so the old entry
+                    // is ended first, and the new one comes by a claim, complete when it shows.
+                    if old.is_none_or(|old| old.is_white() != new.is_white()) {
+                        self.end(slot, control, life);
+                        continue;
+                    }
                     if self.swap_life(slot, life, new) {
-                        // A change of colour is a new life as well, with reasons of its own.
-                        let restart = old.is_none_or(|old| old.is_white() != new.is_white());
-                        self.mark(slot, control.generation(), change, restart);
-                        return Ok(Applied { life: new, is_new: old.is_none(), retries, evicted });
+                        self.mark(slot, control.generation(), change);
+                        return Ok(Applied { life: new, is_new: false, retries });
                     }
                 }
                 Found::Claimed(slot, claim) => {
@@ -67,7 +71,7 @@ impl Slots<'_> {
                 Found::Absent(Some((slot, empty))) => {
                     match self.claim(place, slot, empty, change, liveness)? {
                         Claimed::Published(life) => {
-                            return Ok(Applied { life, is_new: true, retries, evicted });
+                            return Ok(Applied { life, is_new: true, retries });
                         }
                         Claimed::Again => {}
                         Claimed::Behind(slot, claim) => {
@@ -77,7 +81,7 @@ impl Slots<'_> {
                 }
                 Found::Absent(None) => {
                     match self.make_room(place, change.now, change.floor, liveness) {
-                        Room::Made { evicted: victim } => evicted = victim.or(evicted),
+                        Room::Made { evicted } => evicted.into_iter().for_each(&mut on_evicted),
                         Room::None => return Err(Refusal::Full),
                     }
                 }
@@ -117,14 +121,8 @@ impl Slots<'_> {
 
     /// Brings the marks up to date after life's CAS. Each is a CAS on a word that carries the
     /// generation: once the slot has another entry, nothing is written (trace 4).
-    fn mark(&self, slot: usize, generation: u32, change: &Change, restart: bool) {
-        if restart {
-            for (field, mark) in change.first_marks(generation) {
-                self.swap_mark(slot, field, generation, |_| mark.payload(generation).unwrap_or(0));
-            }
-            return;
-        }
-        let reason = 1_u64 << (change.reason & 63);
+    fn mark(&self, slot: usize, generation: u32, change: &Change) {
+        let reason = change.reason_bits();
         let reporter = 1_u64 << (change.reporter & 63);
         let low = (1 << 48) - 1;
         if reason & low != 0 {

@@ -1,5 +1,7 @@
 //! Waiting for another's claim, within bounds.
 
+use std::time::{Duration, Instant};
+
 use super::liveness::Liveness;
 use super::{Place, Slots};
 use crate::sync::{pause, yield_now};
@@ -23,25 +25,22 @@ pub(super) enum Patience {
 const SPINS: u32 = if cfg!(loom) { 0 } else { 64 };
 
 impl Patience {
-    /// Offers of the processor (about a microsecond each if nobody wants it) before the claim is
-    /// taken away: some 0.05 ms and 0.5 ms.
-    pub(super) fn yields(self) -> u32 {
+    /// How long the claim is waited for. In time, not in turns: on a busy machine every offer of
+    /// the processor may cost a scheduler's slice of several milliseconds.
+    pub(super) fn time(self) -> Duration {
         match self {
-            Self::Holding => {
-                if cfg!(loom) {
-                    1
-                } else {
-                    50
-                }
-            }
-            Self::Free => {
-                if cfg!(loom) {
-                    3
-                } else {
-                    500
-                }
-            }
+            Self::Holding => Duration::from_micros(50),
+            Self::Free => Duration::from_micros(500),
         }
+    }
+
+    /// Whether the waiter has had enough after so many offers of the processor since `start`.
+    /// loom knows no time, so there the offers are counted.
+    fn is_over(self, offers: u32, start: Option<Instant>) -> bool {
+        if cfg!(loom) {
+            return offers + 1 >= if self == Self::Holding { 1 } else { 3 };
+        }
+        start.is_some_and(|start| start.elapsed() >= self.time())
     }
 }
 
@@ -60,6 +59,8 @@ impl Slots<'_> {
     ///
     /// `watch` is the waiter's key and own slot if he holds a claim: claims for the key below it
     /// are watched for, since their owners give way to nobody.
+    #[cold]
+    #[inline(never)]
     pub(super) fn wait(
         &self,
         slot: usize,
@@ -68,7 +69,8 @@ impl Slots<'_> {
         watch: Option<(&Place, usize)>,
         liveness: &Liveness,
     ) -> Waited {
-        for turn in 0..SPINS + patience.yields() {
+        let mut start = None;
+        for turn in 0_u32.. {
             if self.control(slot) != claim {
                 return Waited::Changed;
             }
@@ -77,13 +79,19 @@ impl Slots<'_> {
             {
                 return Waited::Outranked;
             }
-            if turn == SPINS && liveness.is_dead(claim) {
-                break;
-            }
             if turn < SPINS {
                 pause();
-            } else {
-                yield_now();
+                continue;
+            }
+            if turn == SPINS {
+                if liveness.is_dead(claim) {
+                    break;
+                }
+                start = (!cfg!(loom)).then(Instant::now);
+            }
+            yield_now();
+            if patience.is_over(turn - SPINS, start) {
+                break;
             }
         }
         self.steal(slot, claim, liveness);
