@@ -1,5 +1,6 @@
-//! Keeps the table and the configuration: reopens a table that was replaced, makes one that is
-//! gone, removes what has expired, and reloads the configuration when ordered to.
+//! Keeps the table and the configuration: reopens a table that was replaced, makes one when it is
+//! gone or not whole any more, removes what has expired, and reloads the configuration when ordered
+//! to.
 //!
 //! All that may wait for a disk or a lock is done by this one thread, so that answers never wait,
 //! and no two changes of what is served meet.
@@ -9,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use eximrbl_table::{OpenError, WritableTable};
+use eximrbl_table::WritableTable;
 use eximrbl_zone::{Config, ConfigError};
 use sd_notify::NotifyState;
 
@@ -17,6 +18,7 @@ use crate::command_line::CommandLine;
 use crate::privileges::Identity;
 use crate::served::{ServeError, Served, Shared};
 use crate::systemd::{notify, notify_reloading};
+use crate::table_file::{Origin, TableError, open_or_make};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -92,10 +94,16 @@ impl Keeper {
                 *told = None;
             }
             Err(error) => {
-                let error = error.to_string();
-                if told.as_ref() != Some(&error) {
-                    tracing::error!("still serving the table as it was: {error}");
-                    *told = Some(error);
+                let trouble = match error {
+                    // The old one's pages may be gone.
+                    ServeError::Table(TableError::Create(_) | TableError::MoveAside { .. }) => {
+                        format!("no new table yet: {error}")
+                    }
+                    error => format!("still serving the table as it was: {error}"),
+                };
+                if told.as_ref() != Some(&trouble) {
+                    tracing::error!("{trouble}");
+                    *told = Some(trouble);
                 }
             }
         }
@@ -104,17 +112,13 @@ impl Keeper {
     /// Serves the table that is at the path now, or a new one; says what it did.
     fn renew(&self) -> Result<&'static str, ServeError> {
         let settings = &self.config.table;
-        let (table, what) = match WritableTable::open(&settings.path) {
-            Ok(table) => (table, "was replaced; reopened"),
-            Err(OpenError::Missing { .. }) => {
-                let options = self.identity.table_options(settings.slots);
-                let table = WritableTable::create(&settings.path, &options)?;
-                (table, "was gone; made an empty one")
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let (table, origin) = open_or_make(&settings.path, settings.slots, &self.identity)?;
         self.serve(&self.config, Arc::new(table))?;
-        Ok(what)
+        Ok(match origin {
+            Origin::Found => "was replaced; reopened",
+            Origin::Made => "was gone; made an empty one",
+            Origin::Remade => "was damaged; made an empty one",
+        })
     }
 
     /// Puts the configuration file's zones and policy in force. What is wrong is said, and then

@@ -1,7 +1,7 @@
 //! eximrbld: answers DNS queries from the table of eximrbl.
 //!
 //! ```text
-//! startup:  command_line ─► configuration ─► privileges: make the table ─► listen: bind
+//! startup:  command_line ─► configuration ─► table_file: make the table ─► listen: bind
 //!           ─► privileges: drop ─► served: table and zones, swapped as a whole
 //!                                       ▲                 ▲
 //!                                       │ reads           │ swaps
@@ -33,6 +33,7 @@ mod served;
 mod server;
 mod startup;
 mod systemd;
+mod table_file;
 mod tcp;
 mod udp;
 

@@ -3,9 +3,9 @@
 use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use eximrbl_table::{CreateError, CreateOptions, WritableTable};
+use eximrbl_table::CreateOptions;
 use nix::errno::Errno;
 use nix::unistd::{
     Gid, Group, Uid, User, getegid, geteuid, getgroups, setgroups, setresgid, setresuid,
@@ -22,16 +22,18 @@ const DIRECTORY_MODE: u32 = 0o755;
 pub(crate) struct Identity {
     /// The user to become; `None` when the process is unprivileged already.
     user: Option<User>,
-    /// Exim's group, when it exists and can be given to files.
+    /// Exim's group, if there is one on this host.
     exim: Option<Gid>,
+    /// Whether files can be given to Exim's group: root can, others only if they are members.
+    can_give_to_exim: bool,
 }
 
 /// What can go wrong with users and rights.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PrivilegeError {
     #[error(
-        "user \"{user}\" does not exist, and DNS is never served as root; make it: \
-         adduser --system --group --no-create-home --home /nonexistent {user}"
+        "user \"{user}\" does not exist, and DNS is never served as root; make it: {}",
+        command_that_makes(user)
     )]
     NoUser { user: String },
     #[error("user \"{user}\" is root itself, and DNS is never served as root; name another")]
@@ -42,10 +44,6 @@ pub(crate) enum PrivilegeError {
     Become { user: String, error: Errno },
     #[error("root's rights could be taken back after becoming \"{user}\"; this is a fault")]
     NotDropped { user: String },
-    #[error("{path}: cannot make the table's directory: {error}", path = path.display())]
-    Directory { path: PathBuf, error: io::Error },
-    #[error(transparent)]
-    Table(#[from] CreateError),
 }
 
 impl Identity {
@@ -57,8 +55,8 @@ impl Identity {
         if !geteuid().is_root() {
             // Files can be given to one's own groups only.
             let mine = getgroups().unwrap_or_default();
-            let exim = exim.filter(|gid| mine.contains(gid) || getegid() == *gid);
-            return Ok(Self { user: None, exim });
+            let is_mine = |gid| mine.contains(&gid) || getegid() == gid;
+            return Ok(Self { user: None, exim, can_give_to_exim: exim.is_some_and(is_mine) });
         }
         let found = User::from_name(user)
             .map_err(|error| PrivilegeError::LookUp { what: format!("user {user}"), error })?
@@ -66,7 +64,7 @@ impl Identity {
         if found.uid.is_root() {
             return Err(PrivilegeError::Root { user: user.to_owned() });
         }
-        Ok(Self { user: Some(found), exim })
+        Ok(Self { user: Some(found), exim, can_give_to_exim: exim.is_some() })
     }
 
     /// How the table is to be made.
@@ -79,25 +77,8 @@ impl Identity {
         }
     }
 
-    /// Makes the table, and its directory if need be. `false` when there is a table already.
-    pub(crate) fn make_table(&self, path: &Path, slots: u64) -> Result<bool, PrivilegeError> {
-        if path.try_exists().unwrap_or(true) {
-            return Ok(false);
-        }
-        if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
-            self.make_directory(directory)
-                .map_err(|error| PrivilegeError::Directory { path: directory.to_owned(), error })?;
-        }
-        match WritableTable::create(path, &self.table_options(slots)) {
-            Ok(_) => Ok(true),
-            // Another process was faster.
-            Err(CreateError::Exists { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Makes the table's directory, in which the daemon must be able to make a new table later.
-    fn make_directory(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn make_directory(&self, path: &Path) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
         // Whatever the umask is.
         std::fs::set_permissions(path, Permissions::from_mode(DIRECTORY_MODE))?;
@@ -110,18 +91,30 @@ impl Identity {
         Ok(())
     }
 
-    /// Gives a table to Exim's group, if it is ours to give and not Exim's yet; says so.
+    /// Gives a table to Exim's group, so that Exim can write it. Says so; and when it cannot be
+    /// done, what is left to do.
+    ///
+    /// Must be called for files only that are known to be tables: the path may be mistaken.
     pub(crate) fn give_to_exim(&self, path: &Path) {
-        let Some(exim) = self.exim else { return };
+        let shown = path.display();
+        let Some(exim) = self.exim else {
+            tracing::debug!("{shown}: its group stays, there is no group {EXIM_GROUP} here");
+            return;
+        };
         let Ok(metadata) = std::fs::metadata(path) else { return };
-        if metadata.gid() == exim.as_raw() || metadata.uid() != geteuid().as_raw() {
+        if metadata.gid() == exim.as_raw() {
             return;
         }
         match nix::unistd::chown(path, None, Some(exim)) {
-            Ok(()) => tracing::warn!("{}: given to group {EXIM_GROUP}", path.display()),
+            Ok(()) => tracing::warn!("{shown}: given to group {EXIM_GROUP}"),
             Err(error) => {
-                let path = path.display();
-                tracing::warn!("{path}: cannot be given to group {EXIM_GROUP}: {error}");
+                let group = metadata.gid();
+                tracing::warn!(
+                    "{shown}: Exim cannot write this table: its group is {group}, and eximrbld \
+                     cannot give it to {EXIM_GROUP} ({}); as root, run: chgrp {EXIM_GROUP} {shown} \
+                     && chmod 0660 {shown}",
+                    error.desc()
+                );
             }
         }
     }
@@ -131,7 +124,8 @@ impl Identity {
     }
 
     fn group(&self) -> Option<Gid> {
-        self.exim.or_else(|| self.user.as_ref().map(|user| user.gid))
+        let exim = self.exim.filter(|_| self.can_give_to_exim);
+        exim.or_else(|| self.user.as_ref().map(|user| user.gid))
     }
 
     /// Becomes the unprivileged user, for good. Must come before any other thread is started.
@@ -155,4 +149,22 @@ impl Identity {
         tracing::info!("running as user {}", user.name);
         Ok(())
     }
+}
+
+/// What to say of a user that does not exist here. The file may be meant for another host, and an
+/// unprivileged daemon becomes nobody, so this is no error of the configuration.
+pub(crate) fn user_warning(user: &str) -> Option<String> {
+    let is_missing = matches!(User::from_name(user), Ok(None));
+    is_missing.then(|| {
+        format!(
+            "user \"{user}\" does not exist on this host; as root the daemon will not start; \
+             make it: {}",
+            command_that_makes(user)
+        )
+    })
+}
+
+/// The command that makes a user for the daemon (Debian).
+pub(crate) fn command_that_makes(user: &str) -> String {
+    format!("adduser --system --group --no-create-home --home /nonexistent {user}")
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use eximrbl_table::{CreateError, OpenError, Policy, SetPolicyError, WritableTable};
+use eximrbl_table::{Policy, SetPolicyError, WritableTable};
 use eximrbl_zone::{Config, ZoneError, Zones};
 use parking_lot::RwLock;
 
 use crate::records::Apex;
+use crate::table_file::TableError;
 
 /// A table with the zones that were resolved against its dictionary.
 pub(crate) struct Served {
@@ -20,9 +21,7 @@ pub(crate) struct Served {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Create(#[from] CreateError),
+    Table(#[from] TableError),
     #[error(transparent)]
     Zone(#[from] ZoneError),
     #[error("policy: {0}")]

@@ -10,9 +10,10 @@ use eximrbl_zone::{Config, ConfigError};
 use crate::command_line::CommandLine;
 use crate::keeper::Keeper;
 use crate::listen::{self, ListenError};
-use crate::privileges::{Identity, PrivilegeError};
+use crate::privileges::{self, Identity, PrivilegeError};
 use crate::served::{ServeError, Served, Shared};
 use crate::server::{self, ServerError};
+use crate::table_file::{Origin, TableError, open_or_make};
 use crate::{log, panics};
 
 /// Why the daemon did not start, or ended.
@@ -22,6 +23,8 @@ pub(crate) enum StartError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Privileges(#[from] PrivilegeError),
+    #[error(transparent)]
+    Table(#[from] TableError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -54,6 +57,9 @@ fn check(command_line: &CommandLine) -> ExitCode {
             let word = if zones == 1 { "zone" } else { "zones" };
             // Nobody may be reading; the exit status says it too.
             let _ = writeln!(std::io::stdout(), "OK: {zones} {word}");
+            if let Some(warning) = privileges::user_warning(&config.dns.user) {
+                let _ = writeln!(std::io::stderr(), "warning: {warning}");
+            }
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -68,13 +74,13 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     tracing::info!("eximrbld {}", env!("CARGO_PKG_VERSION"));
     let config = command_line.load()?;
     let identity = Identity::find(&config.dns.user)?;
-    let made = identity.make_table(&config.table.path, config.table.slots)?;
+    let (_, origin) = open_or_make(&config.table.path, config.table.slots, &identity)?;
     let listeners = listen::bind_all(&config.dns.listen)?;
     identity.drop_privileges()?;
-    // Opened only now: what the unprivileged user cannot open, it could not reopen later.
+    // Opened once more: what the unprivileged user cannot open, it could not reopen later.
+    let table = WritableTable::open(&config.table.path).map_err(TableError::from)?;
     identity.give_to_exim(&config.table.path);
-    let table = WritableTable::open(&config.table.path).map_err(ServeError::from)?;
-    tell(&config, made);
+    tell(&config, origin);
     let served = Served::new(&config, command_line.has_policy(), Arc::new(table))?;
     let shared = Arc::new(Shared::new(served));
     let keeper = Keeper { shared: shared.clone(), command_line, identity, config };
@@ -82,9 +88,9 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
 }
 
 /// Says in the log what is served.
-fn tell(config: &Config, made: bool) {
+fn tell(config: &Config, origin: Origin) {
     let table = config.table.path.display();
-    tracing::info!("table {table}{}", if made { ", newly made" } else { "" });
+    tracing::info!("table {table}{}", if origin == Origin::Found { "" } else { ", newly made" });
     for zone in &config.zones {
         tracing::info!("zone {}, {}", zone.name, if zone.white { "white" } else { "black" });
     }

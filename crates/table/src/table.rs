@@ -278,7 +278,8 @@ impl Table {
     /// False once the file at `path` is no longer this table: replaced, deleted, retired, or cut
     /// short. One stat(2).
     pub fn is_current(&self, path: &Path) -> bool {
-        !self.is_retired() && self.identity.is_some() && identity_at(path) == self.identity
+        // The file first: of one that was cut short not even the header may be touched.
+        self.identity.is_some() && identity_at(path) == self.identity && !self.is_retired()
     }
 
     /// Whether a resized table has taken this one's place.

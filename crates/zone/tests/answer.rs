@@ -326,3 +326,17 @@ proptest! {
         }
     }
 }
+
+/// The sample's text for failed logins claims nothing that another rejection makes false.
+#[test]
+fn the_samples_text_for_failed_logins_is_true_with_weights_and_other_reasons() {
+    let sample = include_str!("../../../examples/eximrbl.toml");
+    let zones = sample.find("\n[[zone]]").unwrap();
+    let fixture = Fixture::new(&sample[zones..]);
+    fixture.record("192.0.2.1", "auth", 3);
+    fixture.record("192.0.2.1", "rcpt", 1);
+    assert_eq!(
+        fixture.ask("1.2.0.192.auth.rbl.example.org", QueryType::TXT),
+        "TXT 300 \"192.0.2.1 failed to log in; last rejected 2026-11-22T05:43:10Z\""
+    );
+}

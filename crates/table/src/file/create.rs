@@ -109,7 +109,7 @@ pub(crate) fn create<E: From<CreateError>>(
     }
     let aside = make_aside(path)?;
     let step = |step| {
-        let path = aside.path.clone();
+        let path = path.to_path_buf();
         move |error: io::Error| CreateError::System { path, step, error }
     };
     allocate(&aside.file, layout.bytes()).map_err(|error| match error.raw_os_error() {
@@ -150,7 +150,10 @@ fn make_aside(path: &Path) -> Result<Aside, CreateError> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(CreateError::Denied { path: path.to_path_buf() })
         }
-        Err(error) => Err(CreateError::System { path: aside, step: "create the file", error }),
+        Err(error) => {
+            let path = path.to_path_buf();
+            Err(CreateError::System { path, step: "make the file", error })
+        }
     }
 }
 

@@ -103,6 +103,12 @@ pub enum OpenError {
         /// Bytes that it must have.
         expected: u64,
     },
+    /// There is nothing in it.
+    #[error("{path}: empty, so it was cut to nothing; move it away, and eximrbld makes a new one")]
+    Empty {
+        /// The path.
+        path: PathBuf,
+    },
     /// The header is damaged.
     #[error("{path}: damaged header ({what}); move it away, and eximrbld makes a new one")]
     Damaged {
@@ -160,6 +166,9 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<Opened, OpenError> {
         return Err(OpenError::WorldWritable { path: named(), mode });
     }
 
+    if metadata.len() == 0 {
+        return Err(OpenError::Empty { path: named() });
+    }
     // The header is read by read(2) into words of our own first: a mapping of a file that is
     // shorter than a page would raise SIGBUS.
     let mut bytes = [0_u8; (header::RETIRED + 1) * 8];

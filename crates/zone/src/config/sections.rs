@@ -4,14 +4,23 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use eximrbl_table::{Network, Policy};
+use eximrbl_table::{Network, Policy, WEIGHT_MAX};
 
 use super::error::{Key, Wrong};
 use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
 use super::{Config, DnsSettings, TTL_MAX, TableSettings, zones};
 
+// These are the table's own ranges. They stand here too, so that a number which no policy can hold
+// (below zero, say) is told the same range as any other.
+
 /// How many entries a table may be told to hold; the upper end takes 64 GB.
-const SLOTS: RangeInclusive<u64> = 8..=1 << 30;
+const SLOTS: RangeInclusive<u64> = 16..=1 << 30;
+/// Seconds of a policy: to a year.
+const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
+/// Rejections until a listing.
+const THRESHOLD: RangeInclusive<u64> = 1..=100_000;
+/// What one rejection counts for.
+const WEIGHT: RangeInclusive<u64> = 1..=WEIGHT_MAX as u64;
 
 /// Checks the whole file.
 pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
@@ -51,9 +60,8 @@ fn table(spec: TableSpec) -> Result<TableSettings, Wrong> {
 /// `[policy]`
 fn policy(spec: PolicySpec) -> Result<Policy, Wrong> {
     let top = Key::top("policy");
-    let any = 0..=u64::from(u32::MAX);
-    let setting = |name, value, default: u32| {
-        number(&top, name, value, u64::from(default), any.clone()).map(|n| n as u32)
+    let setting = |name, value, default: u32, range| {
+        number(&top, name, value, u64::from(default), range).map(|n| n as u32)
     };
     let default = Policy::default();
     let mut never = Vec::with_capacity(spec.never.len());
@@ -65,20 +73,20 @@ fn policy(spec: PolicySpec) -> Result<Policy, Wrong> {
     }
     let mut weights = Vec::with_capacity(spec.weights.len());
     for (reason, weight) in spec.weights {
-        let weight = number(&top.name("weights"), &reason, Some(weight), 1, any.clone())?;
+        let weight = number(&top.name("weights"), &reason, Some(weight), 1, WEIGHT)?;
         weights.push((reason, weight as u32));
     }
     let ipv6_prefix = u64::from(default.ipv6_prefix);
     let policy = Policy {
-        base_ttl: setting("base_ttl", spec.base_ttl, default.base_ttl)?,
-        max_ttl: setting("max_ttl", spec.max_ttl, default.max_ttl)?,
-        floor: setting("floor", spec.floor, default.floor)?,
-        threshold: setting("threshold", spec.threshold, default.threshold)?,
+        base_ttl: setting("base_ttl", spec.base_ttl, default.base_ttl, SECONDS)?,
+        max_ttl: setting("max_ttl", spec.max_ttl, default.max_ttl, SECONDS)?,
+        floor: setting("floor", spec.floor, default.floor, SECONDS)?,
+        threshold: setting("threshold", spec.threshold, default.threshold, THRESHOLD)?,
         ipv6_prefix: number(&top, "ipv6_prefix", spec.ipv6_prefix, ipv6_prefix, 1..=128)? as u8,
         never,
         weights,
     };
-    // The table has the last word on what policies there can be.
+    // What settings demand of each other; and the table has the last word.
     match policy.validate() {
         Ok(()) => Ok(policy),
         Err(error) => Err(Wrong::new(top.name(error.key), error.problem)),

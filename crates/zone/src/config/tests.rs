@@ -27,6 +27,47 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!(zone.contact.to_string(), "hostmaster.rbl.example.org");
 }
 
+/// What the sample says in its head: "What is commented out here shows the default".
+#[test]
+fn the_sample_shows_the_defaults() {
+    let sample = include_str!("../../../../examples/eximrbl.toml");
+    let plain = parse(sample).unwrap();
+    // Settings have no blank after the `#`. Of the reasons, the default is to have none.
+    let with_defaults: String = sample
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
+            _ => line,
+        })
+        .filter(|line| *line != "reasons = [\"rcpt\", \"auth\"]")
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    assert!(with_defaults.lines().count() > 70 && with_defaults.contains("\nslots = "));
+    let told = parse(&with_defaults).unwrap();
+    assert_eq!(told.table, plain.table);
+    assert_eq!(told.policy, plain.policy);
+    assert_eq!(told.dns, plain.dns);
+    assert_eq!(told.zones, plain.zones);
+}
+
+#[test]
+fn the_sample_says_how_much_the_table_takes() {
+    let sample = include_str!("../../../../examples/eximrbl.toml");
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = |slots| {
+        let path = directory.path().join(format!("{slots}"));
+        let options = CreateOptions { slots, ..CreateOptions::default() };
+        let table = eximrbl_table::WritableTable::create(&path, &options).unwrap();
+        table.info(eximrbl_table::now()).bytes
+    };
+    let default = TableSettings::default().slots;
+    let whole = bytes(default);
+    let each = (whole - bytes(default / 2)) / (default - default / 2);
+    let megabytes = (whole + 500_000) / 1_000_000;
+    let said = format!("{each} bytes each: the default takes {megabytes} MB");
+    assert!(sample.contains(&said), "{said}");
+}
+
 #[test]
 fn every_setting_is_taken_over() {
     let config = parse(
@@ -101,7 +142,8 @@ fn errors_name_file_line_and_key() {
         ("version = 1\n[dns]\nlistn = []", "test.toml:3: dns.listn: unknown key `listn`, expected"),
         ("version = 1\n\n[dns]\nlisten = 53", "test.toml:4: dns.listen: invalid type: integer"),
         ("version = 1\n[[zone]]\nlist = \"black\"", "test.toml:2: zone[0].name: missing"),
-        ("version = 1\n[zone]\nname = \"a\"", "test.toml:2: zone: "),
+        ("version = 1\n[zone]\nname = \"a\"", "test.toml:2: zone: write [[zone]], with two"),
+        ("version = 1\nzone = 1", "test.toml:2: zone: invalid type: integer"),
         ("version = \"1\"", "expected a whole number"),
         ("version = 1\nversion = 1", "test.toml:2: not TOML: duplicate key: version"),
         ("version = 1\n[dns\n", "test.toml:2: not TOML: "),
@@ -120,6 +162,59 @@ fn errors_name_file_line_and_key() {
     ] {
         let error = error(text);
         assert!(error.contains(expected), "{text:?} gave {error:?}");
+    }
+}
+
+#[test]
+fn a_number_out_of_range_is_told_the_same_range_on_both_sides_and_the_table_agrees() {
+    const YEAR: i64 = 31_536_000;
+    let change = |key: &str, number: u32| {
+        // Wide enough that no other setting is in the way.
+        let mut policy = Policy { floor: 1, max_ttl: YEAR as u32, ..Policy::default() };
+        match key {
+            "base_ttl" => policy.base_ttl = number,
+            "max_ttl" => (policy.base_ttl, policy.max_ttl) = (1, number),
+            "floor" => (policy.base_ttl, policy.floor) = (YEAR as u32, number),
+            "threshold" => policy.threshold = number,
+            _ => policy.weights = vec![("auth".to_owned(), number)],
+        }
+        policy
+    };
+    for (key, first, last) in [
+        ("base_ttl", 1, YEAR),
+        ("max_ttl", 1, YEAR),
+        ("floor", 1, YEAR),
+        ("threshold", 1, 100_000),
+        ("weights.auth", 1, 10_000),
+    ] {
+        for number in [i64::MIN, -1, first - 1, last + 1, i64::from(u32::MAX) + 1] {
+            let error = error(&format!("{SMALLEST}[policy]\n{key} = {number}\n"));
+            let expected = format!("policy.{key}: {number} is out of range: {first} to {last}");
+            assert!(error.ends_with(&expected), "{error}");
+        }
+        for (number, ok) in [(first - 1, false), (first, true), (last, true), (last + 1, false)] {
+            let policy = change(key, number as u32);
+            assert_eq!(policy.validate().is_ok(), ok, "{key} = {number}: {policy:?}");
+        }
+    }
+}
+
+#[test]
+fn the_table_agrees_on_how_many_slots_there_can_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("table");
+    for (slots, ok) in [(8, false), (16, true), ((1 << 30) + 1, false)] {
+        let text = format!("{SMALLEST}[table]\nslots = {slots}\n");
+        match parse(&text) {
+            Ok(_) => assert!(ok, "{slots}"),
+            Err(error) => {
+                let expected = format!("table.slots: {slots} is out of range: 16 to 1073741824");
+                assert!(!ok && error.to_string().ends_with(&expected), "{error}");
+            }
+        }
+        let options = CreateOptions { slots, ..CreateOptions::default() };
+        let made = eximrbl_table::WritableTable::create(&path, &options);
+        assert_eq!(made.is_ok(), ok, "{slots}");
     }
 }
 

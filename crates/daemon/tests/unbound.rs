@@ -1,0 +1,89 @@
+//! What examples/unbound/eximrbl.conf says, asked of unbound itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::net::UdpSocket;
+use std::process::{Child, Command, Stdio};
+
+use common::{Daemon, Place, wait_until};
+
+const SAMPLE: &str = include_str!("../../../examples/unbound/eximrbl.conf");
+const HINTS: [&str; 2] = ["do-not-query-localhost: no", "private-domain: \"rbl.example.org\""];
+
+/// A running unbound; killed at the end of the test, whatever happens.
+struct Unbound {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Unbound {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Unbound {
+    /// Starts it on the loopback with the sample, in which these hints are taken up.
+    fn start(place: &Place, daemon: &Daemon, before: &str, hints: &[&str]) -> Self {
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let stub = format!("stub-addr: {}@{}\n", daemon.address.ip(), daemon.address.port());
+        let mut sample = SAMPLE.replace("stub-addr: 192.0.2.10\n", &stub);
+        assert!(sample.contains(&stub));
+        for hint in hints {
+            assert!(sample.contains(&format!("    #{hint}\n")), "{hint}");
+            sample = sample.replace(&format!("#{hint}\n"), &format!("{hint}\n"));
+        }
+        let path = place.path("unbound.conf");
+        let text = format!(
+            "server:\n interface: 127.0.0.1@{port}\n chroot: \"\"\n username: \"\"\n \
+             directory: \"/\"\n pidfile: \"\"\n use-syslog: no\n module-config: \"iterator\"\n \
+             {before}\nremote-control:\n control-enable: no\n{sample}"
+        );
+        fs::write(&path, text).unwrap();
+        let mut command = Command::new("unbound");
+        command.arg("-d").arg("-c").arg(path).stderr(Stdio::null());
+        let child = command.spawn().expect("unbound (package unbound) is needed");
+        let unbound = Self { child, port };
+        let says_nothing = || "unbound does not answer".to_owned();
+        wait_until(
+            || unbound.dig("version.bind", &["CH", "TXT"]).contains("status: "),
+            says_nothing,
+        );
+        unbound
+    }
+
+    fn dig(&self, name: &str, more: &[&str]) -> String {
+        let mut command = Command::new("dig");
+        command.args(["@127.0.0.1", "-p", &self.port.to_string(), "+tries=1", "+time=5", name]);
+        let output = command.args(more).output().expect("dig (package bind9-dnsutils) is needed");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The codes that the list gives for a listed address.
+    fn codes(&self) -> String {
+        self.dig("2.0.0.127.rbl.example.org", &["A", "+short"])
+    }
+}
+
+#[test]
+fn the_samples_hints_are_needed_where_they_say_so_and_help_there() {
+    const PRIVATE: &str = "private-address: 127.0.0.0/8";
+    let [localhost, private] = HINTS;
+    let place = Place::new();
+    let daemon = Daemon::start(&place, "[[zone]]\nname = \"rbl.example.org\"\n");
+    for (before, hints, expected) in [
+        // The daemon is on the loopback.
+        ("", vec![], ""),
+        ("", vec![localhost], "127.0.0.2\n"),
+        (PRIVATE, vec![localhost], ""),
+        (PRIVATE, vec![localhost, private], "127.0.0.2\n"),
+    ] {
+        let unbound = Unbound::start(&place, &daemon, before, &hints);
+        assert_eq!(unbound.codes(), expected, "{before:?} {hints:?}");
+    }
+}
