@@ -5,7 +5,7 @@
 #
 # Installs what it needs (Debian packages, none of whose services are left running), builds, and
 # plays the story in network namespaces of its own: no packet leaves the machine. At the end, or
-# when interrupted, it takes away all that it made except the build in target/.
+# when interrupted, it takes away all that it made except the build in target/; the packages stay.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -49,6 +49,15 @@ expect() {
         exit 1
     fi
     checks=$((checks + 1))
+}
+
+# Puts the clock of the servers and of the tool forward, and shows it: SECONDS after the start.
+pass_time() {
+    local before
+    before=$("${under_clock[@]}" date +%T)
+    set_ahead "$1"
+    printf '\n   %s[ The clock of mx1 and mx2 is put forward: %s → %s ]%s\n' \
+        "$bold" "$before" "$("${under_clock[@]}" date +%T)" "$plain"
 }
 
 # Waits up to ten seconds until a command succeeds.
@@ -234,7 +243,7 @@ begin acl
 acl_check_connect:
   deny    message     = blacklisted at $dnslist_domain: $dnslist_text
           log_message = blacklisted at $dnslist_domain
-          dnslists    = rbl.example.org=127.0.0.2
+          dnslists    = rbl.example.org
   accept
 acl_check_rcpt:
   accept  domains     = +local_domains
@@ -309,6 +318,10 @@ ask_server() { # SERVER NAME TYPE
     ip netns exec "$mx2" dig "@$1" +noall +comments +answer +authority +noedns "$2" "$3" |
         grep -E '^[^;]|^;; .*status|SECTION'
 }
+# The last line of an Exim's rejectlog: HOST. Each Exim of the story has its own.
+rejectlog() {
+    show "tail -n 1 $work/$1/log/rejectlog      # on $1" tail -n 1 "$work/$1/log/rejectlog"
+}
 tool() {
     show "eximrbl $*      # on mx1" eximrbl "$@"
 }
@@ -323,6 +336,9 @@ ${bold}The story's places${plain}
         │                                                            │ rbl.example.org?
         └───────── SMTP ─────►    Exim ──────────────────────► unbound
                                   mx2.example.org  198.51.100.20    the backup MX
+
+   All that follows really happens, in network namespaces of this machine. Of dig's output the
+   status and the records are shown, of swaks's the SMTP dialogue.
 STORY
 
 chapter "mx1 records what it rejects; mx2 refuses whom the list has"
@@ -354,7 +370,7 @@ expect '203\.0\.113\.7 is listed'
 chapter "So mx2 refuses it before it says a word"
 send 203.0.113.7 mx2 good@example.org
 expect '550 blacklisted at rbl\.example\.org: rejections at mx1\.example\.org: 1$'
-show "tail -n 1 /var/log/exim4/rejectlog      # on mx2" tail -n 1 "$work/mx2/log/rejectlog"
+rejectlog mx2
 expect 'H=\[203\.0\.113\.7\] rejected connection in "connect" ACL: blacklisted at rbl\.example\.org$'
 
 chapter "Ten rejections list for ten times as long as one"
@@ -365,9 +381,9 @@ expect '^203\.0\.113\.7 +listed +1 +(10min|9min)'
 expect '^203\.0\.113\.10 +listed +10 +1h(40|39)min'
 
 chapter "The life of a listing runs down"
-say "   The clock of mx1 and mx2 is put forward by 541 seconds. The first client had 600 seconds;" \
-    "   with less than 60 left it is free again. The other one is not."
-set_ahead 541
+say "   The first client had 600 seconds. With less than 60 of them left it is free again, that is" \
+    "   541 seconds after its rejection. The other one is not."
+pass_time 541
 ask 203.0.113.7 A
 expect 'NXDOMAIN'
 ask 203.0.113.10 A
@@ -383,7 +399,7 @@ show "dig @mx1.example.org 10.113.0.203.rbl.example.org A" \
     ask_server 198.51.100.10 10.113.0.203.rbl.example.org A
 expect 'NXDOMAIN'
 say "" "   mx2's resolver forgets when the TTL of its cached answer is over, after at most 300 seconds:"
-set_ahead 850
+pass_time 850
 ask 203.0.113.10 A
 expect 'NXDOMAIN'
 
@@ -398,7 +414,7 @@ chapter "mx2 relays mail that mx1 rejects, and is not listed for it: it is on th
 send 203.0.113.50 mx2 unknown@example.org
 expect '<-  250 OK id='
 wait_for "mx1's rejection" grep -q 'rejected RCPT <unknown@' "$work/mx1/log/mainlog"
-show "tail -n 1 /var/log/exim4/rejectlog      # on mx1" tail -n 1 "$work/mx1/log/rejectlog"
+rejectlog mx1
 expect '\[198\.51\.100\.20\].* rejected RCPT <unknown@example.org>'
 tool show 198.51.100.20
 expect 'is never listed'
@@ -408,7 +424,8 @@ sed -i 's/^\[policy\]$/&\nthreshold = 2/' "$work/eximrbl.toml"
 kill -HUP "${servers[0]}"
 has_threshold() { grep -qE 'threshold[^0-9]+2\b' <<<"$(eximrbl policy)"; }
 wait_for "the new policy" has_threshold
-say "   mx1's eximrbld has read its new policy. A client mistypes one address:"
+say "   In eximrbld's configuration on mx1, [policy] has got a line threshold = 2, and eximrbld was told" \
+    "   to read it again (SIGHUP, as systemctl reload does). Then a client mistypes one address:"
 send 203.0.113.60 mx1 god@example.org
 expect '550 no such user'
 say "" "   and may still deliver to the right one, by way of mx2:"
@@ -435,8 +452,8 @@ start_exim mx2 "$mx2"
 say "" "   A second wrong recipient lists the client; its mail still gets through, with a mark on it:"
 send 203.0.113.60 mx1 god@example.org
 expect '550 no such user'
-# Past the minute for which mx2's resolver may say "not listed".
-set_ahead 950
+say "" "   mx2's resolver has it within a minute: for so long may it keep that the client is not listed."
+pass_time 950
 send 203.0.113.60 mx2 good@example.org
 expect '<-  250 OK id='
 is_marked() { grep -q '^X-RBL: ' "$work/mx1/spool/mailbox"; }
@@ -444,4 +461,5 @@ wait_for "the marked mail" is_marked
 show "grep X-RBL: mailbox      # the recipient's, on mx1" grep X-RBL: "$work/mx1/spool/mailbox"
 expect '^X-RBL: 203\.0\.113\.60 listed at rbl\.example\.org: rejections at mx1\.example\.org: 2$'
 
-say "" "${bold}All $checks checks of the story held.${plain} Nothing of it stays but the build in $target."
+say "" "${bold}All $checks checks of the story held.${plain} What stays is the build in $target, and the Debian" \
+    "packages that were installed for it."

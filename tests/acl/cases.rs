@@ -224,7 +224,7 @@ pub const CASES: &[Case] = &[
             Session { client: 7, lines: &[HELLO, MAIL, GOOD, "QUIT"] },
         ],
         recorded: &[(1, "0"), (7, "1 manual")],
-        replies: &["550 203.0.113.7 was refused several times; please try again later"],
+        replies: &["550 203.0.113.7 was refused before; please try again later"],
         log: &["H=[203.0.113.7] rejected connection in \"connect\" ACL: listed in the local table"],
         only_records: false,
         ..NOTHING
@@ -237,7 +237,7 @@ pub const CASES: &[Case] = &[
             Session { client: 7, lines: &[HELLO, LOGIN, MAIL, GOOD, "QUIT"] },
         ],
         recorded: &[(1, "3 listed,rcpt"), (7, "1 manual")],
-        replies: &["550 203.0.113.1 was refused several times; please try again later"],
+        replies: &["550 203.0.113.1 was refused before; please try again later"],
         log: &["rejected RCPT <good@example.org>: listed in the local table\n"],
         only_records: false,
         ..NOTHING
@@ -252,7 +252,7 @@ pub const CASES: &[Case] = &[
         recorded: &[(1, "3 rcpt"), (7, "1 manual")],
         // Three times 600 s, less the second that may have passed.
         replies: &[
-            "550 refused 3 times; please try again in 1",
+            "550 refused 3 times; please try again in at most 1",
             "203.0.113.7:\nS: 220 mx.example.org ESMTP",
         ],
         log: &["rejected RCPT <good@example.org>: rcpt\n"],

@@ -79,6 +79,30 @@ fn whitelisting_after_a_login() {
 }
 
 #[test]
+fn no_login_undoes_what_was_set_by_hand_without_end() {
+    let lan = Lan::new();
+    let mut machine = Machine::new(&lan, "primary", 10);
+    let (listed, white) = (Network::host(client(7)), Network::host(client(8)));
+    let report = Report { network: listed, reason: 1, reporter: ADMIN, weight: None };
+    machine.table().record_endless(&report, now()).unwrap();
+    machine.table().white(white, None, ADMIN, now()).unwrap();
+    for id in ["forgive", "allow"] {
+        let Case { sessions, .. } = case(id);
+        let lines = sessions[0].lines;
+        machine.start_with(&case(id).configuration());
+        case(id).write_files(&machine);
+        let logins = [7, 8, 9].map(|client| Session { client, lines });
+        let transcript = play(&lan, &machine, &logins);
+        assert_eq!(transcript.matches("235 Authentication succeeded").count(), 3, "{transcript}");
+        let ends = [7, 8].map(|number| machine.entry(client(number)).unwrap());
+        assert!(ends[0].is_endless() && !ends[0].white, "{id}: {ends:?}");
+        assert!(ends[1].is_endless() && ends[1].white, "{id}: {ends:?}");
+    }
+    // The login does work on what nobody has set by hand.
+    assert!(machine.entry(client(9)).is_some_and(|entry| entry.white));
+}
+
+#[test]
 fn wrapper_loses_the_text_of_an_accept() {
     // The one difference that ACL.md admits, and nothing beside it.
     let mut wrapped = Sections::of_blocks(&["wrapper"]);

@@ -1,6 +1,7 @@
 //! The command line: one definition for parsing, help, man pages and completions.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -20,10 +21,9 @@ use crate::help;
 #[derive(Parser)]
 #[command(name = "eximrbl", version, max_term_width = 100, after_long_help = help::GENERAL)]
 pub(crate) struct Arguments {
-    /// The table's file
-    #[arg(long, global = true, value_name = "PATH", env = "EXIMRBL_TABLE")]
-    #[arg(default_value = DEFAULT_PATH, hide_env_values = true)]
-    pub(crate) table: PathBuf,
+    /// The table's file [default: what EXIMRBL_TABLE names, else /var/lib/eximrbl/table]
+    #[arg(long, global = true, value_name = "PATH")]
+    table: Option<PathBuf>,
 
     /// Print JSON: one object on one line; `list` prints one such line for each entry
     #[arg(long, global = true)]
@@ -80,11 +80,11 @@ pub(crate) enum Command {
     /// White beats black everywhere and at once: a white network lifts every listing inside it.
     #[command(after_long_help = help::WHITE)]
     White {
-        /// The client's address, or a network such as 192.0.2.0/24
+        /// The client's address, or a network such as 192.0.2.0/24 (at most a /8, IPv6 a /16)
         #[arg(value_name = "IP")]
         address: Network,
         /// For so many seconds; without it the whitelisting has no end; 0 ends one
-        #[arg(value_name = "SECONDS")]
+        #[arg(value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
         seconds: Option<u32>,
     },
 
@@ -131,6 +131,7 @@ pub(crate) enum Command {
 pub(crate) struct Create {
     /// How many entries the table can hold (64 bytes each); K and M stand for 1024 and 1024 x 1024
     #[arg(long, value_name = "N", default_value = "1M", value_parser = slots)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) slots: u64,
     /// Who owns the file, by name or number [default for root: eximrbl, if there is such a user]
     #[arg(long, value_name = "USER")]
@@ -167,11 +168,11 @@ pub(crate) struct Black {
     /// The client's address, or a network such as 192.0.2.0/24 (at most a /8, IPv6 a /16)
     #[arg(value_name = "IP")]
     pub(crate) address: Network,
-    /// Why: 1 to 32 of a-z, 0-9 and -
+    /// Why: a word of at most 32 characters from a-z, 0-9 and -
     #[arg(value_name = "REASON", default_value = "manual", value_parser = reason)]
     pub(crate) reason: Name,
     /// How many rejections it counts for [default: the policy's weight of the reason, else 1]
-    #[arg(value_name = "WEIGHT", value_parser = clap::value_parser!(u32).range(1..=i64::from(WEIGHT_MAX)))]
+    #[arg(value_name = "WEIGHT", value_parser = weight, allow_negative_numbers = true)]
     pub(crate) weight: Option<u32>,
     /// List until it is ended by hand, whatever the policy's times
     #[arg(long)]
@@ -181,12 +182,28 @@ pub(crate) struct Black {
 /// Arguments of `policy`.
 #[derive(Args)]
 pub(crate) struct Policy {
-    /// Put the `[policy]` of this configuration file in force
+    /// Put the `[policy]` of this configuration file in force, in the table that it names
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Change one setting, as KEY=VALUE; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub(crate) set: Vec<(String, String)>,
+}
+
+impl Arguments {
+    /// The table that was named; the command line goes before the environment.
+    ///
+    /// An empty variable names none, as in Exim's library. (Read here, since clap would refuse it
+    /// as an empty `--table`, which nobody has written.)
+    pub(crate) fn named_table(&self) -> Option<PathBuf> {
+        let variable = || std::env::var_os("EXIMRBL_TABLE").filter(|value| !value.is_empty());
+        self.table.clone().or_else(|| variable().map(PathBuf::from))
+    }
+
+    /// The table to work on.
+    pub(crate) fn table(&self) -> PathBuf {
+        self.named_table().unwrap_or_else(|| DEFAULT_PATH.into())
+    }
 }
 
 /// Reads a number of slots: digits, and perhaps K or M.
@@ -204,11 +221,28 @@ fn slots(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads a weight.
+fn weight(text: &str) -> Result<u32, String> {
+    let known = whole(text).filter(|weight| (1..=WEIGHT_MAX).contains(weight));
+    known.ok_or_else(|| format!("write a whole number from 1 to {WEIGHT_MAX}, such as 3"))
+}
+
+/// Reads seconds.
+fn seconds(text: &str) -> Result<u32, String> {
+    let problem = "write whole seconds without a unit, 0 to 4294967295, such as 86400 for a day";
+    whole(text).ok_or_else(|| problem.to_owned())
+}
+
+/// Digits alone: the standard parser takes a sign too.
+fn whole<N: FromStr>(text: &str) -> Option<N> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Reads a reason. An administrator's slip is refused, not folded as Exim's input is: a misspelt
 /// reason would go unnoticed into the table, and stay in its dictionary.
 fn reason(text: &str) -> Result<Name, String> {
     Name::new(text.as_bytes())
-        .ok_or_else(|| "a reason is 1 to 32 of a-z, 0-9 and -, such as spamtrap".to_owned())
+        .ok_or_else(|| "write 1 to 32 characters from a-z, 0-9 and -, such as spamtrap".to_owned())
 }
 
 /// Splits `KEY=VALUE`.
@@ -260,6 +294,26 @@ mod tests {
         {
             assert!(slots(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn weights_and_seconds_are_whole_numbers_within_their_range() {
+        assert_eq!((weight("1"), weight("10000")), (Ok(1), Ok(10_000)));
+        for bad in ["", "0", "10001", "-1", "+1", "2.5", "1d", "99999999999999999999"] {
+            let problem = weight(bad).unwrap_err();
+            assert_eq!(problem, "write a whole number from 1 to 10000, such as 3", "{bad}");
+        }
+        assert_eq!((seconds("0"), seconds("4294967295")), (Ok(0), Ok(u32::MAX)));
+        for bad in ["", "-1", "+1", "1d", "1.5", "4294967296", "for ever"] {
+            assert!(seconds(bad).unwrap_err().contains("86400 for a day"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn help_names_the_place_where_the_table_is() {
+        let mut command = Arguments::command();
+        let help = command.render_long_help().to_string();
+        assert!(help.contains(&format!("else {DEFAULT_PATH}]")), "{help}");
     }
 
     #[test]

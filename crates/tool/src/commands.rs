@@ -12,8 +12,6 @@ mod show;
 mod verify;
 mod white;
 
-use std::path::Path;
-
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -36,7 +34,7 @@ impl Finding {
 
 /// Carries out the command.
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Finding, Failure> {
-    let path: &Path = &arguments.table;
+    let path = &arguments.table();
     match &arguments.command {
         Command::Create(create) => create::run(path, create, output),
         Command::Info => info::run(path, output),
@@ -46,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Finding,
         Command::White { address, seconds } => white::run(path, *address, *seconds, output),
         Command::Forgive { address } => forgive::run(path, *address, output),
         Command::Verify => verify::run(path, output),
-        Command::Policy(policy) => policy::run(path, policy, output),
+        Command::Policy(policy) => policy::run(arguments.named_table(), policy, output),
         Command::Completions { shell } => generate::completions(*shell, output),
         Command::Man { directory } => generate::man(directory.as_deref(), output),
     }

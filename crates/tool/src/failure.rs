@@ -28,11 +28,13 @@ pub(crate) enum Failure {
         /// What was given.
         name: String,
     },
-    /// A network too wide to be listed by hand.
-    #[error("{network}: not listed: too wide, and likely a slip; at most a /8, or a /16 of IPv6")]
+    /// A network too wide to be listed or whitelisted by hand.
+    #[error("{network}: not {wanted}: too wide, and likely a slip; at most a /8, or a /16 of IPv6")]
     TooWide {
         /// The network.
         network: Network,
+        /// `listed` or `whitelisted`.
+        wanted: &'static str,
     },
     /// The table refused a change.
     #[error("{subject}: nothing was changed: {cause}")]

@@ -42,22 +42,24 @@ Examples:
 /// For `info`.
 pub(crate) const INFO: &str = "\
 Meaning:
-  listed       black entries with at least as many rejections as the threshold
-  below        black entries with fewer
+  listed       black entries that list their address or network
+  lifted       black entries that would, but lie in a white network or in the never-list
+  below        black entries with fewer rejections than the threshold
   white        whitelisted addresses and networks
   expired      ended entries whose room is not yet used again
   quarantined  slots out of use until the death of the process that held them is proven
   serial       grows with every change; its low 32 bits are the zones' SOA serial
 
 JSON keys:
-  table bytes slots created created_unix listed below white expired quarantined free serial
+  table bytes slots created created_unix listed lifted below white expired quarantined free serial
   policy {…as for policy} reasons [name…] reporters [name…] counters {name: number…}";
 
 /// For `show`.
 pub(crate) const SHOW: &str = "\
 An IPv6 address is kept by its prefix (/64 unless the policy says otherwise). A network is judged
 as a whole: entries for parts of it do not count; `eximrbl list NETWORK` shows those.
-An entry is gone from the list as soon as less than the policy's floor (60 s) of its life is left.
+A listing ends before its entry's life does: with less than the policy's floor (60 s) left, the
+entry counts as gone. So `listed` names an earlier time than `life left`.
 
 Exit status: 0 listed, 1 not listed, 2 error.
 
@@ -70,7 +72,9 @@ JSON keys:
   never      the network of the never-list that it lies in, or null
   entry      the entry that decides, or null:
              network white count endless remaining (seconds of life, null when endless)
-             until until_unix first first_unix last last_unix reasons [] reporters []
+             until until_unix (the end of its life) listed_until listed_until_unix (the end
+             of the listing; null when it lists nobody, or without end) first first_unix
+             last last_unix reasons [] reporters []
   lifted     the black entry that a white one lifts, or null
   dns_name   the name to ask for under a zone, null for networks
 
@@ -84,15 +88,16 @@ Examples:
 pub(crate) const LIST: &str = "\
 Columns, separated by spaces, none of them ever empty or with a space inside:
   NETWORK STATE COUNT LEFT LAST-SEEN REASONS REPORTERS
-LEFT is the life left, `endless` without end; REASONS and REPORTERS are joined by commas, - if
+LEFT is the life left, `endless` without end; the listing ends the policy's floor (60 s) earlier.
+REASONS and REPORTERS are joined by commas, - if
 there are none, as for white entries. LAST-SEEN is in local time.
 
-States: listed; white; below (fewer rejections than the threshold); lifted (a white network or the
-never-list keeps it from being listed).
+States: listed; white; below (fewer rejections than the threshold); lifted (it would be listed, but
+lies in a white network or in the never-list). info counts each of them.
 
 JSON: one object a line for each entry (JSON Lines), with the keys
-  network state white count endless remaining until until_unix first first_unix last last_unix
-  reasons [] reporters []
+  network state white count endless remaining until until_unix listed_until listed_until_unix
+  first first_unix last last_unix reasons [] reporters []
 
 Entries that change while the list is printed may appear as they were before or after.
 
@@ -118,8 +123,9 @@ Examples:
 /// For `white`.
 pub(crate) const WHITE: &str = "\
 It takes the place of the address's own black entry, whose count is forgotten; black entries inside
-a white network wait, and run out meanwhile. Only whoever should be trusted belongs here. Hosts that must never be listed at all, your own
-backup MXes first of all, belong into `never` of eximrbld's configuration.
+a white network wait, and run out meanwhile. Only whoever should be trusted belongs here. Hosts
+that must never be listed at all, your own backup MXes first of all, belong into `never` of
+eximrbld's configuration. Exim's rbl_allow may lengthen this, but never ends it.
 
 Exit status: 0 done, 1 with SECONDS 0: was not white, or is white still through a network, 2 error.
 
@@ -135,7 +141,8 @@ Examples:
 pub(crate) const FORGIVE: &str = "\
 An address that is listed through a network stays listed: the output says which network to forgive.
 To forgive a network leaves the entries of single addresses inside it.
-A whitelisting is not touched: `eximrbl white IP 0` ends one.
+A whitelisting is not touched: `eximrbl white IP 0` ends one. A listing without end is ended by
+this command alone: Exim's rbl_forgive leaves it.
 
 Exit status: 0 forgiven, 1 there was nothing to forgive, or it is listed still, 2 error.
 
@@ -170,7 +177,8 @@ Keys for --set:
   never=NET,NET…        networks that are never listed, beside reserved space; never= for none
   weights.REASON=N      how much a rejection for this reason counts; 0 takes the setting away
 
-A policy that contradicts itself is refused as a whole, and the one in force stays. It is in force
+With --config, the table is the one of that file's [table] section, unless --table or EXIMRBL_TABLE
+names another. A policy that contradicts itself is refused as a whole, and the one in force stays. It is in force
 for all processes at once. Entries keep the life they have; new rejections follow the new policy.
 After a change of ipv6_prefix, IPv6 entries kept by the old prefix run out by themselves.
 

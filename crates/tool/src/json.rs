@@ -6,7 +6,7 @@
 use eximrbl_table::{Entry, Info, Names, Policy, Table, UnixSeconds};
 use serde::Serialize;
 
-use crate::standing::{EntryState, Inquiry, Standing};
+use crate::standing::{EntryState, Inquiry, Standing, listing_left};
 use crate::text::{dns_name, rfc3339};
 
 /// An entry of the table.
@@ -21,6 +21,8 @@ pub(crate) struct EntryObject<'a> {
     remaining: Option<u32>,
     until: Option<String>,
     until_unix: Option<UnixSeconds>,
+    listed_until: Option<String>,
+    listed_until_unix: Option<UnixSeconds>,
     first: String,
     first_unix: UnixSeconds,
     last: String,
@@ -30,24 +32,41 @@ pub(crate) struct EntryObject<'a> {
 }
 
 impl<'a> EntryObject<'a> {
-    /// The form of an entry; `state` only in lists.
-    pub(crate) fn new(
+    /// As `list` prints it, with its state.
+    pub(crate) fn in_list(
         entry: &Entry,
-        state: Option<EntryState>,
+        state: EntryState,
+        names: &'a Dictionaries,
+        policy: &Policy,
+        now: UnixSeconds,
+    ) -> Self {
+        let listing = (state == EntryState::Listed).then_some(policy);
+        Self { state: Some(state.word()), ..Self::new(entry, listing, names, now) }
+    }
+
+    /// The form of an entry; `listing` is the policy by which it lists, if it does.
+    fn new(
+        entry: &Entry,
+        listing: Option<&Policy>,
         names: &'a Dictionaries,
         now: UnixSeconds,
     ) -> Self {
         let remaining = (!entry.is_endless()).then_some(entry.remaining);
         let until_unix = remaining.map(|seconds| now.saturating_add(seconds));
+        let listed_until_unix = listing
+            .and_then(|policy| listing_left(entry, policy))
+            .map(|seconds| now.saturating_add(seconds));
         Self {
             network: entry.network.to_string(),
-            state: state.map(EntryState::word),
+            state: None,
             white: entry.white,
             count: entry.count,
             endless: entry.is_endless(),
             remaining,
             until: until_unix.map(rfc3339),
             until_unix,
+            listed_until: listed_until_unix.map(rfc3339),
+            listed_until_unix,
             first: rfc3339(entry.first),
             first_unix: entry.first,
             last: rfc3339(entry.last),
@@ -72,10 +91,9 @@ impl Dictionaries {
         Self { reasons: table.reasons(), reporters: table.reporters() }
     }
 
-    /// Why an entry was reported. A white one has no reasons: what its words hold is filler, or
-    /// comes from a black entry in whose place it stands.
+    /// Why an entry was reported; a white one has no reasons.
     pub(crate) fn reasons_of(&self, entry: &Entry) -> impl Iterator<Item = &str> {
-        self.reasons.of(if entry.white { 0 } else { entry.reasons })
+        self.reasons.of(entry.reasons)
     }
 }
 
@@ -97,7 +115,8 @@ impl<'a> StandingObject<'a> {
     /// The form of what is known.
     pub(crate) fn new(inquiry: &Inquiry, names: &'a Dictionaries) -> Self {
         let standing = &inquiry.standing;
-        let object = |entry: &Entry| EntryObject::new(entry, None, names, inquiry.now);
+        let listing = standing.is_listed().then_some(&inquiry.policy);
+        let object = |entry: &Entry| EntryObject::new(entry, listing, names, inquiry.now);
         Self {
             asked: inquiry.asked.to_string(),
             key: inquiry.key.to_string(),
@@ -168,6 +187,7 @@ pub(crate) struct InfoObject<'a> {
     created: String,
     created_unix: UnixSeconds,
     listed: u64,
+    lifted: u64,
     below: u64,
     white: u64,
     expired: u64,
@@ -190,6 +210,7 @@ impl<'a> InfoObject<'a> {
             created: rfc3339(info.created),
             created_unix: info.created,
             listed: info.listed,
+            lifted: info.lifted,
             below: info.below,
             white: info.white,
             expired: info.expired,
@@ -210,7 +231,7 @@ impl<'a> InfoObject<'a> {
 
 /// Slots that hold nothing. Saturating, for the counts are taken from a table in use.
 pub(crate) fn free_slots(info: &Info) -> u64 {
-    let taken = [info.listed, info.below, info.white, info.expired, info.quarantined];
+    let taken = [info.listed, info.lifted, info.below, info.white, info.expired, info.quarantined];
     taken.iter().fold(info.slots, |free, taken| free.saturating_sub(*taken))
 }
 

@@ -160,12 +160,20 @@ pub(crate) fn never_network(subject: Network, policy: &Policy) -> Option<Network
     policy.never.iter().copied().chain(reserved).find(|never| never.contains(subject))
 }
 
+/// Seconds for which a black entry goes on listing: not all of its life, since with less than the
+/// policy's floor left it counts as gone. `None` without end.
+pub(crate) fn listing_left(entry: &Entry, policy: &Policy) -> Option<u32> {
+    // With as much as the floor left it is listed still, so the first second without comes after.
+    let left = || entry.remaining.saturating_sub(policy.floor.max(1)) + 1;
+    (!entry.is_endless()).then(left)
+}
+
 /// What an entry does, as `list` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryState {
     /// It lists its network.
     Listed,
-    /// It counts fewer rejections than list.
+    /// It counts fewer rejections than list, wherever it lies.
     Below,
     /// It would list, but a white entry or the never-list covers its network.
     Lifted,
@@ -179,6 +187,9 @@ impl EntryState {
         if entry.white {
             return Self::White;
         }
+        if !table.is_counted(entry) {
+            return Self::Below;
+        }
         let lifted = match table.decide(entry.network.address(), &Filter::default(), now) {
             Decision::Never => never_network(entry.network, policy).is_some(),
             // It may be white for a part only, so all of the network is looked at.
@@ -188,11 +199,7 @@ impl EntryState {
             ),
             _ => false,
         };
-        match lifted {
-            true => Self::Lifted,
-            false if table.is_counted(entry) => Self::Listed,
-            false => Self::Below,
-        }
+        if lifted { Self::Lifted } else { Self::Listed }
     }
 
     /// One word, as in JSON.

@@ -4,7 +4,8 @@
 
 mod support;
 
-use eximrbl_table::{Name, Policy};
+use eximrbl_table::dictionary::ADMIN;
+use eximrbl_table::{Name, Policy, now};
 use support::{Home, assert_keys, network};
 
 #[test]
@@ -12,7 +13,7 @@ fn black_lists_and_tells_for_how_long() {
     let home = Home::new();
     let said = home.done(&["black", "192.0.2.1"]);
     assert!(said.starts_with("192.0.2.1 is listed: 1 rejection, "), "{said}");
-    assert!(said.ends_with(" left\n"), "{said}");
+    assert!(said.ends_with(" of life left\n"), "the listing is over before that: {said}");
     let said = home.done(&["black", "192.0.2.1", "spamtrap", "3"]);
     assert!(
         said.starts_with("192.0.2.1 is listed: 4 rejections, 39 min 5") || said.contains("40 min"),
@@ -151,7 +152,24 @@ fn black_refuses_bad_words_and_numbers() {
     let complaint = home.failed(&["black", "192.0.2.1/24"]);
     assert!(complaint.contains("bits are set past the prefix"), "{complaint}");
     let complaint = home.failed(&["black", "192.0.2.1", "Spam"]);
-    assert!(complaint.contains("1 to 32 of a-z, 0-9 and -"), "{complaint}");
+    assert!(complaint.contains("1 to 32 characters from a-z, 0-9 and -"), "{complaint}");
+    // What would be right, with an example, for whatever is written in a number's place.
+    for weight in ["2.5", "-1", "0", "10001", "many"] {
+        let complaint = home.failed(&["black", "192.0.2.1", "x", weight]);
+        let expected = format!(
+            "error: invalid value '{weight}' for '[WEIGHT]': write a whole number from 1 to 10000, \
+             such as 3\n"
+        );
+        assert!(complaint.starts_with(&expected), "{complaint}");
+    }
+    for seconds in ["1d", "-1", "1.5", "4294967296"] {
+        let complaint = home.failed(&["white", "192.0.2.1", seconds]);
+        let expected = format!(
+            "error: invalid value '{seconds}' for '[SECONDS]': write whole seconds without a \
+             unit, 0 to 4294967295, such as 86400 for a day\n"
+        );
+        assert!(complaint.starts_with(&expected), "{complaint}");
+    }
     // Not even the dictionary has anything of it.
     let (_, info) = home.json(&["info"]);
     assert_eq!(info["reasons"], serde_json::json!(["other", "reject"]));
@@ -179,6 +197,8 @@ fn white_lifts_a_listing_at_once_and_for_as_long_as_told() {
     let said = home.done(&["white", "192.0.2.1", "3600"]);
     assert!(said.starts_with("192.0.2.1 is not listed: whitelisted until "), "{said}");
     home.negative(&["show", "192.0.2.1"]);
+    let (_, object) = home.json(&["show", "192.0.2.1"]);
+    assert_eq!(object["entry"]["reasons"], serde_json::json!([]), "the black entry's are gone");
     let (status, object) = home.json(&["white", "192.0.2.2"]);
     assert_eq!((status, &object["changed"], &object["state"]), (0, &true.into(), &"white".into()));
     assert_eq!(object["entry"]["endless"], true);
@@ -187,6 +207,31 @@ fn white_lifts_a_listing_at_once_and_for_as_long_as_told() {
     let (_, object) = home.json(&["show", "192.0.2.1"]);
     let remaining = object["entry"]["remaining"].as_u64().unwrap();
     assert!((3590..=3600).contains(&remaining), "{object}");
+}
+
+#[test]
+fn white_refuses_a_network_that_would_switch_the_list_off() {
+    let home = Home::new();
+    home.done(&["black", "192.0.2.1"]);
+    for network in ["0.0.0.0/0", "128.0.0.0/1", "192.0.0.0/7", "::/0", "2000::/15"] {
+        for seconds in [&[][..], &["3600"]] {
+            assert_eq!(
+                home.failed(&[&["white", network], seconds].concat()),
+                format!(
+                    "eximrbl: {network}: not whitelisted: too wide, and likely a slip; at most a \
+                     /8, or a /16 of IPv6\n"
+                )
+            );
+        }
+    }
+    home.done(&["show", "192.0.2.1"]);
+    home.done(&["white", "192.0.0.0/8"]);
+    home.negative(&["show", "192.0.2.1"]);
+    home.done(&["white", "2001::/16"]);
+
+    // Another program may have put one there: it can be ended.
+    home.open().white(network("0.0.0.0/0"), None, ADMIN, now()).unwrap();
+    assert!(home.done(&["white", "0.0.0.0/0", "0"]).starts_with("whitelisting ended; "));
 }
 
 #[test]
@@ -281,8 +326,9 @@ fn every_change_is_an_event_and_no_question_is() {
     home.done(&["black", "192.0.2.1"]);
     home.done(&["white", "192.0.2.2"]);
     home.done(&["forgive", "192.0.2.1"]);
+    home.done(&["white", "192.0.2.2", "0"]);
     let changed = serial();
-    assert_eq!(changed - start, 3);
+    assert_eq!(changed - start, 4);
     home.negative(&["show", "192.0.2.1"]);
     home.negative(&["forgive", "192.0.2.1"]);
     home.negative(&["white", "192.0.2.1", "0"]);

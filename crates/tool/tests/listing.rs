@@ -108,6 +108,8 @@ fn json_is_one_object_a_line() {
                 "remaining",
                 "until",
                 "until_unix",
+                "listed_until",
+                "listed_until_unix",
                 "first",
                 "first_unix",
                 "last",
@@ -121,8 +123,42 @@ fn json_is_one_object_a_line() {
     assert_eq!(of("198.51.100.0/24")["white"], true);
     assert_eq!(of("198.51.100.9")["state"], "lifted");
     assert_eq!(of("203.0.113.0/24")["remaining"], Value::Null);
+    for object in &objects {
+        let has_end = object["state"] == "listed" && object["endless"] == false;
+        assert_eq!(object["listed_until_unix"].is_number(), has_end, "{object}");
+        assert_eq!(object["listed_until"].is_string(), has_end, "{object}");
+    }
     assert_eq!(of("2001:db8:1:2::/64")["count"], 7);
     assert_eq!(home.done(&["list", "--json", "192.0.2.2"]), "", "no header, no brackets");
+}
+
+#[test]
+fn the_numbers_of_info_are_the_lines_of_list() {
+    let home = mixed();
+    // Under the threshold in a white network; on the never-list since; IPv6 in a white network.
+    home.reject("192.0.2.64", "rcpt", 0);
+    home.done(&["white", "192.0.2.64/26"]);
+    home.done(&["black", "198.52.0.1"]);
+    home.done(&["black", "2001:db8:9:1::/64", "spamtrap"]);
+    home.done(&["white", "2001:db8:9::/48"]);
+    home.done(&["policy", "--set", "never=198.52.0.0/16"]);
+
+    let text = home.done(&["list", "--all", "-n"]);
+    let states: Vec<&str> =
+        text.lines().map(|row| row.split_whitespace().nth(1).unwrap()).collect();
+    let (_, info) = home.json(&["info"]);
+    let said = home.done(&["info"]);
+    let mut sum = 0;
+    for (state, expected) in [("listed", 3), ("lifted", 3), ("below", 2), ("white", 3)] {
+        let lines = states.iter().filter(|found| **found == state).count();
+        assert_eq!((lines, &info[state]), (expected, &expected.into()), "{state}:\n{text}");
+        let printed = support::line(&said, state).split(' ').next().unwrap().to_owned();
+        assert_eq!(printed, expected.to_string(), "{said}");
+        sum += expected;
+    }
+    assert_eq!(states.len(), sum);
+    assert_eq!(info["free"], 4096 - sum);
+    assert_eq!(home.done(&["list", "-n"]).lines().count(), 3);
 }
 
 #[test]

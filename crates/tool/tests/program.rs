@@ -4,7 +4,8 @@
 
 mod support;
 
-use support::{Home, assert_keys, network, text};
+use eximrbl_table::WritableTable;
+use support::{Home, Ran, assert_keys, network, text};
 
 const COMMANDS: [&str; 11] = [
     "create",
@@ -115,6 +116,22 @@ fn the_option_names_another_table_than_the_environment() {
 }
 
 #[test]
+fn an_empty_variable_names_no_table_and_an_empty_option_is_a_mistake() {
+    // As in Exim's library. The usual table may or may not be there on this machine.
+    let home = Home::new();
+    let mut command = home.command(&["show", "192.0.2.1"]);
+    let complaint = Ran::of(command.env("EXIMRBL_TABLE", "").output().unwrap()).stderr;
+    let without = Ran::of(command.env_remove("EXIMRBL_TABLE").output().unwrap()).stderr;
+    assert_eq!(complaint, without);
+    assert!(
+        complaint.is_empty() || complaint.contains(": /var/lib/eximrbl/table: "),
+        "{complaint}"
+    );
+    let complaint = home.failed(&["--table", "", "info"]);
+    assert!(complaint.contains("--table <PATH>"), "{complaint}");
+}
+
+#[test]
 fn wrong_command_lines_fail() {
     let home = Home::new();
     for arguments in [&[][..], &["shew", "192.0.2.1"], &["show"], &["info", "more"], &["--colour"]]
@@ -219,4 +236,39 @@ fn policy_takes_the_configuration_files() {
     let complaint = home.failed(&["policy", "--config", text(&missing)]);
     assert!(complaint.contains("missing.toml"), "{complaint}");
     assert_eq!(home.open().policy(), policy, "a bad file changes nothing");
+}
+
+#[test]
+fn policy_changes_the_table_that_the_configuration_file_names() {
+    let home = Home::new();
+    let own = home.directory.path().join("own");
+    home.done(&["--table", text(&own), "create", "--slots", "64"]);
+    let file = home.file(
+        "eximrbl.toml",
+        &format!(
+            "version = 1\n[table]\npath = \"{}\"\n[policy]\nbase_ttl = 300\n\
+             [[zone]]\nname = \"rbl.example.org\"\n",
+            text(&own)
+        ),
+    );
+    let base_ttls = || {
+        let of = |table| WritableTable::open(table).unwrap().policy().base_ttl;
+        (of(&home.table), of(&own))
+    };
+    let run = |variable: Option<&std::path::Path>, arguments: &[&str]| {
+        let mut command = home.command(&[&["policy", "--config", text(&file)], arguments].concat());
+        command.env_remove("EXIMRBL_TABLE");
+        let ran =
+            Ran::of(command.envs(variable.map(|path| ("EXIMRBL_TABLE", path))).output().unwrap());
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{arguments:?}");
+    };
+    run(None, &[]);
+    assert_eq!(base_ttls(), (600, 300));
+    // An option goes before it, and so does the environment.
+    run(Some(&home.table), &["--set", "base_ttl=700"]);
+    assert_eq!(base_ttls(), (700, 300));
+    run(Some(&own), &["--table", text(&home.table), "--set", "base_ttl=800"]);
+    assert_eq!(base_ttls(), (800, 300));
+    run(Some("".as_ref()), &["--set", "base_ttl=900"]);
+    assert_eq!(base_ttls(), (800, 900));
 }

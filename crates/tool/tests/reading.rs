@@ -8,10 +8,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use eximrbl_table::{Policy, now};
+use eximrbl_table::{Filter, Policy, now};
 use support::{Home, PROGRAM, Ran, assert_keys, line, network, text};
 
-const ENTRY_KEYS: [&str; 13] = [
+const ENTRY_KEYS: [&str; 15] = [
     "network",
     "white",
     "count",
@@ -19,6 +19,8 @@ const ENTRY_KEYS: [&str; 13] = [
     "remaining",
     "until",
     "until_unix",
+    "listed_until",
+    "listed_until_unix",
     "first",
     "first_unix",
     "last",
@@ -115,6 +117,7 @@ fn info_tells_sizes_uses_names_and_counters() {
     home.done(&["white", "192.0.2.3"]);
 
     let said = home.done(&["info"]);
+    assert!(line(&said, "lifted ").starts_with("0 ("), "{said}");
     assert_eq!(line(&said, "table "), text(&home.table));
     assert!(line(&said, "size ").ends_with(", 4096 slots"), "{said}");
     assert!(line(&said, "free ").starts_with("4093 ("), "{said}");
@@ -136,6 +139,7 @@ fn info_tells_sizes_uses_names_and_counters() {
             "created",
             "created_unix",
             "listed",
+            "lifted",
             "below",
             "white",
             "expired",
@@ -169,6 +173,8 @@ fn show_tells_all_about_a_listed_address() {
     assert_eq!(line(&said, "  count "), "2 rejections");
     assert_eq!(line(&said, "  reasons "), "rcpt, auth");
     assert_eq!(line(&said, "  reporters "), "local");
+    assert!(line(&said, "  listed ").starts_with("for 17 min "), "a minute less: {said}");
+    assert!(said.contains("(with less than 1 min of life left it is over)"), "{said}");
     assert!(line(&said, "  first ").ends_with(" +00:00"), "{said}");
     assert_eq!(line(&said, "  DNS name "), "1.2.0.192.<zone>");
 
@@ -191,9 +197,39 @@ fn show_tells_all_about_a_listed_address() {
     assert!(until.as_u64().unwrap().abs_diff(u64::from(now()) + 1100) < 10, "{entry}");
     let (first, last) = (&entry["first_unix"], &entry["last_unix"]);
     assert!((90..=110).contains(&(last.as_u64().unwrap() - first.as_u64().unwrap())), "{entry}");
-    for key in ["first", "last", "until"] {
+    for key in ["first", "last", "until", "listed_until"] {
         let unix = entry[format!("{key}_unix")].as_i64();
         assert_eq!(Some(seconds(entry[key].as_str().unwrap())), unix, "both forms are one time");
+    }
+}
+
+#[test]
+fn the_end_of_a_listing_is_the_second_in_which_it_is_over() {
+    let home = Home::new();
+    home.set_policy(&Policy { floor: 100, threshold: 2, ..Policy::default() });
+    home.done(&["black", "192.0.2.1"]);
+    let client = "192.0.2.1".parse().unwrap();
+    for arguments in [&["show", "192.0.2.1"][..], &["list"], &["black", "192.0.2.1", "x", "9"]] {
+        let (_, object) = home.json(arguments);
+        let entry = if object["entry"].is_null() { &object } else { &object["entry"] };
+        let end = |key: &str| entry[key].as_u64().unwrap() as u32;
+        let over = end("listed_until_unix");
+        assert_eq!(over, end("until_unix") - 99, "{arguments:?}: {entry}");
+        let is_listed = |now| home.open().decide(client, &Filter::default(), now).is_listed();
+        assert!(is_listed(over - 1) && !is_listed(over), "{arguments:?}: {entry}");
+    }
+
+    // What lists nobody has no such end, and what lists for ever has none either.
+    home.reject("192.0.2.2", "rcpt", 0);
+    home.done(&["black", "192.0.2.3", "--endless"]);
+    home.done(&["black", "198.51.100.1"]);
+    home.done(&["white", "198.51.100.0/24"]);
+    for address in ["192.0.2.2", "192.0.2.3", "198.51.100.1"] {
+        let (_, object) = home.json(&["show", address]);
+        assert!(object["entry"]["listed_until"].is_null(), "{object}");
+        assert!(object["lifted"]["listed_until_unix"].is_null(), "{object}");
+        let said = home.run(&["show", address]).stdout;
+        assert!(!said.contains("\n  listed "), "{said}");
     }
 }
 

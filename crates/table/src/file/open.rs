@@ -1,7 +1,7 @@
 //! Opening a table's file. Everything in it is hostile until compared.
 
 use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,9 @@ use memmap2::MmapOptions;
 use super::Memory;
 use crate::layout::{self, Layout, header};
 use crate::sync::{AtomicU64, Ordering};
+
+/// A page: the header, and what lies on it.
+const HEADER_BYTES: usize = 4096;
 
 /// Reading, or reading and writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +135,7 @@ pub(crate) struct Opened {
     pub(crate) identity: FileIdentity,
 }
 
-/// Opens, checks and maps. No byte is read through the mapping before the file is known to be as
+/// Opens, maps and checks. Nothing past the header is touched before the file is known to be as
 /// long as its header says.
 pub(crate) fn open(path: &Path, access: Access) -> Result<Opened, OpenError> {
     let named = || path.to_path_buf();
@@ -143,7 +146,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<Opened, OpenError> {
         }
         _ => OpenError::System { path: named(), error },
     };
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(access == Access::Write)
         // NONBLOCK: a FIFO put in the table's place must not hold up Exim. NOCTTY: nor may a
@@ -169,31 +172,23 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<Opened, OpenError> {
     if metadata.len() == 0 {
         return Err(OpenError::Empty { path: named() });
     }
-    // The header is read by read(2) into words of our own first: a mapping of a file that is
-    // shorter than a page would raise SIGBUS.
-    let mut bytes = [0_u8; (header::RETIRED + 1) * 8];
-    if file.read_exact(&mut bytes).is_err() {
-        return Err(OpenError::NotATable { path: named() });
-    }
-    let words: Vec<AtomicU64> = bytes
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|bytes| AtomicU64::new(u64::from_ne_bytes(*bytes)))
-        .collect();
-    let layout = check(&words, path, metadata.len())?;
-
+    // The header is looked at through the mapping, which is as long as the file is: one system
+    // call less for each of Exim's children. It must be there whole, or touching it is a SIGBUS.
+    let length = usize::try_from(metadata.len()).ok().filter(|&length| length >= HEADER_BYTES);
+    let Some(length) = length else { return Err(OpenError::NotATable { path: named() }) };
     let mut options = MmapOptions::new();
-    let length = usize::try_from(layout.bytes())
-        .map_err(|_| OpenError::Damaged { path: named(), what: "too large for this machine" })?;
     options.len(length);
     let map = match access {
         Access::Read => options.map_raw_read_only(&file),
         Access::Write => options.map_raw(&file),
     }
     .map_err(system)?;
+    let memory = Memory::Mapped(map);
+    // Whatever another process writes into the header from now on: where the sections lie was
+    // decided by these words, and their end is the mapping's.
+    let layout = check(memory.words(), path, metadata.len())?;
     let identity = identity_of(&metadata);
-    Ok(Opened { memory: Memory::Mapped(map), layout, identity })
+    Ok(Opened { memory, layout, identity })
 }
 
 /// Compares the header's fixed words with each other and with the file's length.

@@ -15,6 +15,12 @@ use crate::text::LocalTime;
 pub(super) const TEST_ADDRESS: &str =
     "it is the test address of every DNSBL (RFC 5782), and always listed";
 
+/// Shortest prefix that is listed or whitelisted by hand: a slip (`/0`) must not refuse the whole
+/// world's mail, nor switch the list off.
+const SHORTEST_IPV4: u8 = 8;
+/// The same for IPv6.
+const SHORTEST_IPV6: u8 = 16;
+
 /// What a change has led to.
 pub(super) struct Change<'a> {
     /// Whether the table is another than before.
@@ -66,4 +72,36 @@ pub(super) fn refused(table: &Table, asked: Network, refusal: Refusal) -> Failur
         _ => refusal.to_string(),
     };
     Failure::Refused { subject: asked.to_string(), cause }
+}
+
+/// Refuses a network that nobody means; `wanted` is what it would have become.
+pub(super) fn refuse_slip(network: Network, wanted: &'static str) -> Result<(), Failure> {
+    if is_too_wide(network) { Err(Failure::TooWide { network, wanted }) } else { Ok(()) }
+}
+
+fn is_too_wide(network: Network) -> bool {
+    network.length() < if network.is_ipv4() { SHORTEST_IPV4 } else { SHORTEST_IPV6 }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_networks_that_somebody_may_mean_are_taken() {
+        for (text, too_wide) in [
+            ("0.0.0.0/0", true),
+            ("192.0.0.0/7", true),
+            ("11.0.0.0/8", false),
+            ("192.0.2.1", false),
+            ("::/0", true),
+            ("2000::/15", true),
+            ("2001::/16", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_too_wide(text.parse().unwrap()), too_wide, "{text}");
+        }
+    }
 }

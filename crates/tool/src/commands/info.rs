@@ -35,6 +35,11 @@ pub(super) fn print(path: &Path, table: &Table, output: &mut Output) -> Result<F
     writeln!(output, "listed       {}", info.listed)?;
     writeln!(
         output,
+        "lifted       {} (would be, but white networks or the never-list hold them)",
+        info.lifted
+    )?;
+    writeln!(
+        output,
         "below        {} (fewer rejections than the threshold, {})",
         info.below, policy.threshold
     )?;

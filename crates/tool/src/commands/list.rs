@@ -36,7 +36,8 @@ pub(super) fn run(path: &Path, list: &List, output: &mut Output) -> Result<Findi
             continue;
         };
         if output.json() {
-            output.object(&EntryObject::new(&entry, Some(state), &names, selection.now))?;
+            let (policy, now) = (&selection.policy, selection.now);
+            output.object(&EntryObject::in_list(&entry, state, &names, policy, now))?;
         } else {
             print_row(&entry, state, &names, &times, output)?;
         }

@@ -1,9 +1,9 @@
 //! `eximrbl policy`: shows the policy in force, or puts another in force.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use eximrbl_table::{Network, NetworkError, Policy, Table, WritableTable};
+use eximrbl_table::{DEFAULT_PATH, Network, NetworkError, Policy, Table, WritableTable};
 use eximrbl_zone::Config;
 
 use super::Finding;
@@ -14,15 +14,25 @@ use crate::output::Output;
 use crate::text::span;
 
 /// Changes the policy if asked to, and prints the one that is then in force.
+///
+/// The table is the `named` one, else the one that the configuration file names: a policy belongs
+/// to the table that stands beside it.
 pub(super) fn run(
-    path: &Path,
+    named: Option<PathBuf>,
     arguments: &arguments::Policy,
     output: &mut Output,
 ) -> Result<Finding, Failure> {
-    let policy = if arguments.config.is_none() && arguments.set.is_empty() {
-        Table::open(path)?.policy()
+    let config = match &arguments.config {
+        None => None,
+        Some(file) => Some(Config::load(file).map_err(|e| Failure::Configuration(e.to_string()))?),
+    };
+    let (by_file, from_file) =
+        config.map_or((None, None), |config| (Some(config.table.path), Some(config.policy)));
+    let path = named.or(by_file).unwrap_or_else(|| DEFAULT_PATH.into());
+    let policy = if from_file.is_none() && arguments.set.is_empty() {
+        Table::open(&path)?.policy()
     } else {
-        change(path, arguments)?
+        change(&path, from_file, &arguments.set)?
     };
     if output.json() {
         output.object(&PolicyObject::new(&policy))?;
@@ -33,17 +43,14 @@ pub(super) fn run(
 }
 
 /// The file's policy, or else the one in force, with the single settings on top.
-fn change(path: &Path, arguments: &arguments::Policy) -> Result<Policy, Failure> {
-    let from_file = match &arguments.config {
-        None => None,
-        Some(file) => {
-            let config = Config::load(file).map_err(|e| Failure::Configuration(e.to_string()))?;
-            Some(config.policy)
-        }
-    };
+fn change(
+    path: &Path,
+    from_file: Option<Policy>,
+    settings: &[(String, String)],
+) -> Result<Policy, Failure> {
     let table = WritableTable::open(path)?;
     let mut policy = from_file.unwrap_or_else(|| table.policy());
-    for (key, value) in &arguments.set {
+    for (key, value) in settings {
         set(&mut policy, key, value).map_err(|problem| Failure::Setting {
             key: key.clone(),
             value: value.clone(),

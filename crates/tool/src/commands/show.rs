@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::headline::{end, headline};
 use crate::json::{Dictionaries, StandingObject};
 use crate::output::Output;
-use crate::standing::{Inquiry, Standing};
+use crate::standing::{Inquiry, Standing, listing_left};
 use crate::text::{self, LocalTime};
 
 /// Prints the standing of an address or network.
@@ -31,6 +31,7 @@ fn print(inquiry: &Inquiry, names: &Dictionaries, output: &mut Output) -> Result
     let times = LocalTime::new();
     writeln!(output, "{}", headline(inquiry, &times))?;
     if let Some(entry) = inquiry.standing.entry() {
+        print_listing(inquiry, entry, &times, output)?;
         print_entry(inquiry, entry, names, &times, output)?;
     }
     if let Standing::White { lifted: Some(entry), .. } = &inquiry.standing {
@@ -39,6 +40,23 @@ fn print(inquiry: &Inquiry, names: &Dictionaries, output: &mut Output) -> Result
     }
     if inquiry.asked.is_host() {
         writeln!(output, "  DNS name   {}.<zone>", text::dns_name(inquiry.asked.address()))?;
+    }
+    Ok(())
+}
+
+/// How long a listing goes on, and what that has to do with the entry's life.
+fn print_listing(
+    inquiry: &Inquiry,
+    entry: &Entry,
+    times: &LocalTime,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let left = listing_left(entry, &inquiry.policy);
+    if let Some(seconds) = left.filter(|_| inquiry.standing.is_listed()) {
+        let until = times.long(inquiry.now.saturating_add(seconds));
+        writeln!(output, "  listed     for {} more, until {until}", text::span(seconds))?;
+        let floor = text::span(inquiry.policy.floor);
+        writeln!(output, "             (with less than {floor} of life left it is over)")?;
     }
     Ok(())
 }

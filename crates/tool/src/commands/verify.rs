@@ -13,7 +13,7 @@ use crate::text::counted;
 
 /// Prints what is wrong with the table.
 pub(super) fn run(path: &Path, output: &mut Output) -> Result<Finding, Failure> {
-    let findings = Table::open(path)?.verify(eximrbl_table::now());
+    let findings = Table::open(path)?.verify();
     let harmful = findings.iter().filter(|finding| finding.harmful).count();
     if output.json() {
         let findings = findings

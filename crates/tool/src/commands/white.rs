@@ -6,7 +6,7 @@ use eximrbl_table::dictionary::ADMIN;
 use eximrbl_table::{Network, WritableTable};
 
 use super::Finding;
-use super::change::{Change, TEST_ADDRESS, refused};
+use super::change::{Change, TEST_ADDRESS, refuse_slip, refused};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::standing::{Inquiry, Standing};
@@ -18,10 +18,13 @@ pub(super) fn run(
     seconds: Option<u32>,
     output: &mut Output,
 ) -> Result<Finding, Failure> {
-    let table = WritableTable::open(path)?;
     match seconds {
-        Some(0) => end(&table, asked, output),
-        _ => begin(&table, asked, seconds, output),
+        // However wide it is: what is there can be ended.
+        Some(0) => end(&WritableTable::open(path)?, asked, output),
+        _ => {
+            refuse_slip(asked, "whitelisted")?;
+            begin(&WritableTable::open(path)?, asked, seconds, output)
+        }
     }
 }
 
