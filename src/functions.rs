@@ -194,7 +194,7 @@ fn complain(complaint: Complaint<'_>) {
         Complaint::TooMany { given, taken } => tell::once(
             Cause::ArgumentCount,
             format_args!(
-                "{given} arguments where at most {taken} are taken; the others are ignored"
+                "too many arguments: {given} given, {taken} taken at most; the others are ignored"
             ),
         ),
         Complaint::Address(text) => tell::once(

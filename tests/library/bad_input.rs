@@ -167,7 +167,7 @@ fn argument_counts() {
     driver.call("rbl_listed", &[CLIENT, "x"]);
     assert_eq!(
         driver.end(),
-        ["eximrbl: 2 arguments where at most 1 are taken; the others are ignored"]
+        ["eximrbl: too many arguments: 2 given, 1 taken at most; the others are ignored"]
     );
 }
 

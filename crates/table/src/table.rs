@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use crate::counters::{COUNTERS, Counters};
 use crate::decision::{Decision, Entry, Filter, UnixSeconds};
@@ -28,6 +29,8 @@ pub struct Table {
     path: PathBuf,
     /// The file that was opened; none for a table on the heap.
     identity: Option<FileIdentity>,
+    /// Whether this process has changed an entry yet.
+    has_written: AtomicBool,
 }
 
 /// Sizes and uses.
@@ -72,7 +75,15 @@ impl Table {
         let word = |place: usize| memory.words()[place].load(Ordering::Relaxed);
         let seed = Seed(word(header::SEED.start), word(header::SEED.start + 1));
         let liveness = process::liveness(word(header::PID_NAMESPACE));
-        Self { memory, layout, seed, liveness, path: PathBuf::new(), identity: None }
+        Self {
+            memory,
+            layout,
+            seed,
+            liveness,
+            path: PathBuf::new(),
+            identity: None,
+            has_written: AtomicBool::new(false),
+        }
     }
 
     /// The one decision: what a list says about a client.
@@ -309,6 +320,17 @@ impl Table {
         let controls = &words[self.layout.controls.clone()];
         let bodies = words[self.layout.bodies.clone()].as_chunks().0;
         Slots::new(controls, bodies, self.seed)
+    }
+
+    /// The slots, for a change of an entry.
+    pub(crate) fn slots_to_change(&self) -> Slots<'_> {
+        // Relaxed: a hint of this process to itself. A child inherits it with the mapping, and
+        // the parent that preloads changes nothing.
+        let has_written = self.has_written.load(Ordering::Relaxed);
+        if !has_written {
+            self.has_written.store(true, Ordering::Relaxed);
+        }
+        self.slots().writing_first(!has_written)
     }
 
     pub(crate) fn lengths(&self) -> Lengths<'_> {

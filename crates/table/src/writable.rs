@@ -196,7 +196,7 @@ impl WritableTable {
             return Err(Refusal::Retired);
         }
         self.lengths().add(key);
-        let slots = self.slots();
+        let slots = self.slots_to_change();
         let applied = slots
             .update(&slots.place(key), change, self.liveness(), |victim| {
                 self.count(Counter::Evicted);

@@ -27,7 +27,7 @@ pub struct CreateOptions {
 }
 
 impl Default for CreateOptions {
-    /// 1,048,576 slots (66 MiB), mode 0660.
+    /// 1,048,576 slots (69 MB), mode 0660.
     fn default() -> Self {
         Self { slots: 1 << 20, mode: 0o660, owner: None, group: None }
     }
