@@ -114,7 +114,7 @@ fn an_emptied_table_is_moved_aside_at_a_start_and_while_it_is_served() {
     let table = place.table();
     fs::write(&table, "").unwrap();
     fs::set_permissions(&table, fs::Permissions::from_mode(0o660)).unwrap();
-    let mut daemon = Daemon::start(&place, PLAIN);
+    let daemon = Daemon::start(&place, PLAIN);
     daemon.wait_for("newly made");
     set_length(&table, 0);
     daemon.wait_for("empty: it was cut to nothing; moved to");
