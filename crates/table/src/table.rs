@@ -374,3 +374,33 @@ impl std::fmt::Debug for Table {
 fn counts(entry: &Entry, threshold: u32) -> bool {
     entry.count >= threshold || entry.reporters >> ADMIN & 1 == 1 || entry.is_endless()
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::writable::{Report, WritableTable};
+
+    const NOW: UnixSeconds = 1_795_000_000;
+
+    /// Numbers that writers took before they died hold a reader up once, for two seconds, however
+    /// many they are and whatever the clock does meanwhile.
+    #[test]
+    fn unfinished_events_are_given_up_together() {
+        let table = WritableTable::on_heap(64).unwrap();
+        let record = || {
+            let network = "192.0.2.1".parse().unwrap();
+            table.record(&Report { network, reason: 1, reporter: 0, weight: None }, NOW).unwrap();
+        };
+        let mut reader = table.events(None);
+        table.words()[header::RING_HEAD].fetch_add(3, Ordering::Relaxed);
+        record();
+        assert_eq!(table.next_event(&mut reader, NOW), Next::Nothing);
+        assert_eq!(table.next_event(&mut reader, NOW + 1), Next::Nothing);
+        // An hour back: far from the moment at which the wait began, so the wait is over.
+        for _ in 0..3 {
+            assert_eq!(table.next_event(&mut reader, NOW - 3600), Next::Lost(1));
+        }
+        assert!(matches!(table.next_event(&mut reader, NOW - 3600), Next::Event(_)));
+        assert_eq!(table.next_event(&mut reader, NOW), Next::Nothing);
+    }
+}

@@ -36,7 +36,7 @@ impl Patience {
 
     /// Whether the waiter has had enough after so many offers of the processor since `start`.
     /// loom knows no time, so there the offers are counted.
-    fn is_over(self, offers: u32, start: Option<Instant>) -> bool {
+    pub(super) fn is_over(self, offers: u32, start: Option<Instant>) -> bool {
         if cfg!(loom) {
             return offers + 1 >= if self == Self::Holding { 1 } else { 3 };
         }
