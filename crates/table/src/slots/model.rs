@@ -164,7 +164,7 @@ fn loom_record_against_evict() {
     });
 }
 
-/// Trace 1: an expired entry, restarted by one and revived by another with a slow clock.
+/// Trace 1: an expired entry, begun anew by one and revived by another with a slow clock.
 #[test]
 fn loom_record_against_expiry() {
     explore(|| {
@@ -177,7 +177,7 @@ fn loom_record_against_expiry() {
             }],
         );
         let counts = heap.visible(network(1));
-        // Slow clock first: revived (2), then restarted (1), or the other way round (1, then 2).
+        // Slow clock first: revived (2), then begun anew (1), or the other way round (1, then 2).
         assert!(counts == [1] || counts == [2], "{counts:?}");
     });
 }
@@ -341,7 +341,7 @@ fn loom_steal_against_publish() {
     });
 }
 
-/// The sweep ends an expired entry while a report restarts it: the report is never lost.
+/// The sweep ends an expired entry while a report begins it anew: the report is never lost.
 #[test]
 fn loom_sweep_against_restart() {
     explore(|| {

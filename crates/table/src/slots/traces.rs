@@ -71,7 +71,8 @@ fn slot_of(slots: &Slots<'_>, network: Network) -> (usize, Control, Life) {
 }
 
 /// Trace 1: W0 reads a live life and pauses; it expires; W1 records. W0's late CAS must not
-/// leave two entries. Rule: an expired entry is restarted in place, never taken for absent.
+/// leave two entries. Rule: an expired entry is ended by a
+/// CAS of its life before a new one is made, never just taken for absent.
 #[test]
 fn an_expired_entry_is_never_absent() {
     let heap = Heap::new();
@@ -88,14 +89,14 @@ fn an_expired_entry_is_never_absent() {
     assert_eq!((visible(&slots, network(1)), count(&slots, network(1))), (1, Some(2)));
 }
 
-/// Trace 1, the other way: W0 revives the expired entry just before W1 would have restarted it.
+/// Trace 1, the other way: W0 revives the expired entry just before W1 would have ended it.
 #[test]
 fn a_revived_entry_is_found_by_the_one_who_saw_it_expired() {
     let heap = Heap::new();
     let slots = heap.slots();
     record(&slots, network(1), NOW);
     record(&slots, network(1), NOW + 1); // W0 with a slow clock revives …
-    record(&slots, network(1), NOW + 10_000); // … and W1 restarts.
+    record(&slots, network(1), NOW + 10_000); // … and W1 begins anew.
     assert_eq!((visible(&slots, network(1)), count(&slots, network(1))), (1, Some(1)));
 }
 
