@@ -9,7 +9,7 @@ mod measure;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use eximrbl_table::{CreateOptions, Network, Report, WritableTable};
+use eximrbl_table::{CreateOptions, Expiry, Network, Report, WritableTable};
 
 const STEPS: u32 = 500_000;
 const RUNS: usize = 7;
@@ -64,7 +64,7 @@ fn main() {
     });
     let slots = options.slots as u32;
     show("sweep, a slot", slots, || {
-        table.sweep(now);
+        table.sweep(now, Expiry::Due);
     });
 }
 

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use eximrbl_table::WritableTable;
+use eximrbl_table::{Expiry, WritableTable};
 use eximrbl_zone::{Config, ConfigError};
 use sd_notify::NotifyState;
 
@@ -149,7 +149,7 @@ impl Keeper {
 
     /// Removes what has expired, and takes back the slots of dead writers.
     fn sweep(&self) {
-        let swept = self.shared.served().table.sweep(eximrbl_table::now());
+        let swept = self.shared.served().table.sweep(eximrbl_table::now(), Expiry::Due);
         if swept.reclaimed > 0 {
             tracing::info!("took back {} slots of writers that died", swept.reclaimed);
         }

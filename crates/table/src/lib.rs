@@ -72,7 +72,7 @@ pub use {
     policy::{ALWAYS_NEVER, NEVER_RANGES_MAX, Policy, PolicyError, WEIGHT_MAX},
     table::{Info, Table},
     verify::Finding,
-    writable::{Recorded, Report, SetPolicyError, Swept, WritableTable},
+    writable::{Expiry, Recorded, Report, SetPolicyError, Swept, WritableTable},
 };
 
 /// The table's installed place.

@@ -88,6 +88,15 @@ pub enum SetPolicyError {
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
+/// Whether a sweep may end entries. What the clock of a moment says cannot be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// The clock is right: what has run out is removed.
+    Due,
+    /// The clock cannot be trusted: entries stay, and only slots of dead writers are taken back.
+    Held,
+}
+
 /// What one sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -361,13 +370,14 @@ impl WritableTable {
         Ok(Some(file))
     }
 
-    /// Removes what has expired, with an event each, and takes back slots of dead writers. For
-    /// the daemon, every few seconds: 1 ms for a million slots.
-    pub fn sweep(&self, now: UnixSeconds) -> Swept {
+    /// Removes what has expired, if that is due, with an event each, and takes back slots of dead
+    /// writers. For the daemon, every few seconds: 1 ms for a million slots.
+    pub fn sweep(&self, now: UnixSeconds, expiry: Expiry) -> Swept {
         let (slots, floor) = (self.slots(), self.policy_block().terms().floor);
         let mut swept = Swept::default();
         for slot in 0..slots.len() {
-            match slots.sweep(slot, now, floor, self.liveness()) {
+            let due = (expiry == Expiry::Due).then_some((now, floor));
+            match slots.sweep(slot, due, self.liveness()) {
                 SlotSwept::Nothing => {}
                 SlotSwept::Reclaimed => swept.reclaimed += 1,
                 SlotSwept::Expired(network) => {

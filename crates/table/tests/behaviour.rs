@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use eximrbl_table::dictionary::{ADMIN, LOCAL, REJECT_BIT};
 use eximrbl_table::{
-    Counter, Decision, Entry, EventKind, Filter, Name, Network, Next, Policy, Refusal, Report,
-    WritableTable,
+    Counter, Decision, Entry, EventKind, Expiry, Filter, Name, Network, Next, Policy, Refusal,
+    Report, WritableTable,
 };
 
 const NOW: u32 = 1_795_000_000;
@@ -244,7 +244,7 @@ fn every_change_is_an_event() {
     table.white(network("192.0.2.2"), None, ADMIN, NOW).unwrap();
     table.forgive(network("192.0.2.1"), ADMIN, NOW).unwrap();
     table.record(&report("192.0.2.3"), NOW).unwrap();
-    let swept = table.sweep(NOW + 541);
+    let swept = table.sweep(NOW + 541, Expiry::Due);
     assert_eq!(swept.expired, 1);
     assert_eq!(table.serial(), before + 6);
     let mut kinds = Vec::new();

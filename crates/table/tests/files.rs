@@ -7,7 +7,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use eximrbl_table::{
-    CreateError, CreateOptions, Filter, Network, OpenError, Policy, Report, Table, WritableTable,
+    CreateError, CreateOptions, Expiry, Filter, Network, OpenError, Policy, Report, Table,
+    WritableTable,
 };
 
 const NOW: u32 = 1_795_000_000;
@@ -227,7 +228,7 @@ fn damaged_contents_are_survived() {
             let _ = table.forgive(network, 0, NOW);
         }
         let _ = (table.policy(), table.info(NOW), table.counters(), table.reasons());
-        let _ = (table.entries(NOW).count(), table.verify().len(), table.sweep(NOW));
+        let _ = (table.entries(NOW).count(), table.verify().len(), table.sweep(NOW, Expiry::Due));
         let mut reader = table.events(Some(0));
         for _ in 0..1000 {
             let _ = table.next_event(&mut reader, NOW);

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use eximrbl_table::dictionary::ADMIN;
-use eximrbl_table::{Decision, Filter, Name, Network, Refusal, Report, WritableTable};
+use eximrbl_table::{Decision, Expiry, Filter, Name, Network, Refusal, Report, WritableTable};
 use proptest::prelude::*;
 
 const START: u32 = 1_795_000_000;
@@ -107,7 +107,7 @@ proptest! {
                 }
                 Step::Pass { seconds } => now += seconds,
                 Step::Sweep => {
-                    table.sweep(now);
+                    table.sweep(now, Expiry::Due);
                     prop_assert_eq!(table.info(now).expired, 0);
                 }
             }

@@ -243,7 +243,7 @@ fn loom_dead_claim_stops_nobody() {
         let insert: fn(&Heap) = |heap| assert!(record(heap, 1, NOW).is_ok());
         together(&heap, vec![insert, insert]);
         assert_eq!(heap.visible(network(1)), [2]);
-        heap.slots().sweep(0, NOW, FLOOR, &KNOWS_THE_DEAD);
+        heap.slots().sweep(0, Some((NOW, FLOOR)), &KNOWS_THE_DEAD);
         assert!(!heap.states().contains(&Some(State::Quarantined)));
         assert!(!heap.states().contains(&Some(State::Claimed)));
     });
@@ -350,8 +350,8 @@ fn loom_sweep_against_restart() {
         together(
             &heap,
             vec![|heap| assert!(record(heap, 1, LATER).is_ok()), |heap| {
-                heap.slots().sweep(0, LATER, FLOOR, &ALIVE);
-                heap.slots().sweep(1, LATER, FLOOR, &ALIVE);
+                heap.slots().sweep(0, Some((LATER, FLOOR)), &ALIVE);
+                heap.slots().sweep(1, Some((LATER, FLOOR)), &ALIVE);
             }],
         );
         assert_eq!(heap.visible(network(1)), [1]);

@@ -26,13 +26,12 @@ pub(crate) enum SlotUse {
 }
 
 impl Slots<'_> {
-    /// Takes a slot back whose owner died, and ends the slot's entry if it has expired.
-    /// Returns the network whose entry was ended, or whether the slot was reclaimed.
+    /// Takes a slot back whose owner died, and ends the slot's entry if it has expired by `due`,
+    /// the time and the policy's floor (`None`: none has). Says what was done.
     pub(crate) fn sweep(
         &self,
         slot: usize,
-        now: UnixSeconds,
-        floor: u32,
+        due: Option<(UnixSeconds, u32)>,
         liveness: &Liveness,
     ) -> Swept {
         let control = self.control(slot);
@@ -49,7 +48,7 @@ impl Slots<'_> {
                     self.finish_eviction(slot, control);
                     return Swept::Nothing;
                 }
-                if life.is_alive(now, floor) {
+                if due.is_none_or(|(now, floor)| life.is_alive(now, floor)) {
                     return Swept::Nothing;
                 }
                 let network = self.entry_at(slot).map(|view| view.network);

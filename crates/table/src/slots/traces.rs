@@ -117,7 +117,7 @@ fn a_claim_of_a_dead_writer_stops_nobody() {
         // Proven dead: free at once (and here used for the entry). Otherwise the slot rests.
         assert_eq!(state, Some(if proven { State::Ready } else { State::Quarantined }));
         // The sweep takes it back as soon as the death is proven.
-        slots.sweep(0, NOW, FLOOR, &KNOWS_THE_DEAD);
+        slots.sweep(0, Some((NOW, FLOOR)), &KNOWS_THE_DEAD);
         assert_ne!(slots.control(0).state(), Some(State::Quarantined));
     }
 }
