@@ -69,6 +69,14 @@ impl Counters {
         Self { values }
     }
 
+    /// The sums of two tables' counters.
+    pub(crate) fn plus(mut self, other: &Self) -> Self {
+        for (value, more) in self.values.iter_mut().zip(other.values) {
+            *value = value.wrapping_add(more);
+        }
+        self
+    }
+
     /// One counter's value.
     pub fn get(&self, counter: Counter) -> u64 {
         self.values[counter as usize]
@@ -77,6 +85,16 @@ impl Counters {
     /// Name (snake case, as in JSON) and value of each, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         NAMED.iter().map(|&(counter, name)| (name, self.get(counter)))
+    }
+}
+
+/// Adds what one table has counted to another's counters, and takes it from the first.
+pub(crate) fn move_over(from: &[AtomicU64], to: &[AtomicU64]) {
+    for (from, to) in from.iter().zip(to) {
+        let amount = from.swap(0, Ordering::Relaxed);
+        if amount > 0 {
+            to.fetch_add(amount, Ordering::Relaxed);
+        }
     }
 }
 

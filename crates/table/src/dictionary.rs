@@ -36,6 +36,8 @@ pub(crate) const PLACES: usize = 64;
 const COMMON_PLACES: usize = 48;
 /// Words of a place: hash, then 32 bytes of name.
 const PLACE_WORDS: usize = 5;
+/// The hash of a free place in a table that is being replaced: no name comes here any more.
+const CLOSED: u64 = u64::MAX;
 /// Words of a dictionary.
 pub(crate) const DICTIONARY_WORDS: usize = PLACES * PLACE_WORDS;
 
@@ -86,12 +88,12 @@ impl Name {
         is_name.then_some(Self { bytes, length: length as u8 })
     }
 
-    /// The keyed hash that stands for the name; never 0. Two names would share it once in 2^64
+    /// The keyed hash that stands for the name; never 0 or [`CLOSED`]. Two names would share it once in 2^64
     /// pairs, and only the table's seed tells which.
     fn hash(&self, seed: Seed) -> u64 {
         let [a, b, c, d] = self.words();
         let inner = siphash(seed, [a, b, c]);
-        siphash(seed, [inner, d, u64::from(self.length)]).max(1)
+        siphash(seed, [inner, d, u64::from(self.length)]).clamp(1, CLOSED - 1)
     }
 }
 
@@ -140,6 +142,11 @@ pub struct Names {
 }
 
 impl Names {
+    /// These names, and for places without one those of `others`.
+    pub(crate) fn or(self, others: &Self) -> Self {
+        Self { names: std::array::from_fn(|bit| self.names[bit].or(others.names[bit])) }
+    }
+
     /// The names of the set bits of an entry's bitmap, lowest bit first. A bit without a name
     /// (the writer was killed before he could store it) is called `unknown`.
     pub fn of(&self, bits: u64) -> impl Iterator<Item = &str> {
@@ -161,6 +168,17 @@ impl Names {
         let named = self.names.iter().enumerate();
         named.filter_map(|(bit, name)| Some((u8::try_from(bit).ok()?, name.as_ref()?.as_str())))
     }
+}
+
+/// What became of a name that was to be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// It has this bit.
+    Bit(u8),
+    /// There is no room.
+    NoRoom,
+    /// New names are taken by the table that replaces this one alone.
+    Closed,
 }
 
 /// What is wrong with a place of a dictionary.
@@ -185,11 +203,11 @@ impl<'a> Dictionary<'a> {
     }
 
     /// The bit of a text's folded name, entered if it is new: `Err` when no name can be made of
-    /// the text, `Ok(None)` when there is no room.
-    pub(crate) fn enter_folded(&self, text: &[u8], all_places: bool) -> Result<Option<u8>, ()> {
+    /// the text.
+    pub(crate) fn enter_folded(&self, text: &[u8], all_places: bool) -> Result<Entered, ()> {
         let words = folded_words(text).ok_or(())?;
         if let Some(bit) = self.find(words) {
-            return Ok(Some(bit));
+            return Ok(Entered::Bit(bit));
         }
         let name = Name::from_words(words).ok_or(())?;
         Ok(self.enter(&name, all_places))
@@ -199,7 +217,7 @@ impl<'a> Dictionary<'a> {
     /// than a hash.
     fn find(&self, words: [u64; 4]) -> Option<u8> {
         for (bit, place) in self.places.iter().enumerate() {
-            if place[0].load(Ordering::Acquire) == 0 {
+            if matches!(place[0].load(Ordering::Acquire), 0 | CLOSED) {
                 return None;
             }
             // Acquire pairs with the release of the first word, which is stored last.
@@ -215,25 +233,28 @@ impl<'a> Dictionary<'a> {
         None
     }
 
-    /// The name's bit, entered if it is new; `None` when there is no room.
-    pub(crate) fn enter(&self, name: &Name, all_places: bool) -> Option<u8> {
+    /// The name's bit, entered if it is new.
+    pub(crate) fn enter(&self, name: &Name, all_places: bool) -> Entered {
         let words = name.words();
         if let Some(bit) = self.find(words) {
-            return Some(bit);
+            return Entered::Bit(bit);
         }
         let hash = name.hash(self.seed);
         let limit = if all_places { PLACES } else { COMMON_PLACES };
-        for (bit, place) in self.places.iter().enumerate() {
+        for (bit, place) in (0_u8..).zip(self.places) {
             let mut found = place[0].load(Ordering::Acquire);
             if found == 0 {
-                if bit >= limit {
-                    return None;
+                if usize::from(bit) >= limit {
+                    return Entered::NoRoom;
                 }
                 let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
                 match place[0].compare_exchange(0, hash, success, failure) {
                     Ok(_) => found = hash,
                     Err(other) => found = other,
                 }
+            }
+            if found == CLOSED {
+                return Entered::Closed;
             }
             if found == hash {
                 // The last word first: a name that is only half stored then has no first word,
@@ -244,17 +265,43 @@ impl<'a> Dictionary<'a> {
                         word.store(bytes, Ordering::Release);
                     }
                 }
-                return u8::try_from(bit).ok();
+                return Entered::Bit(bit);
             }
         }
-        None
+        Entered::NoRoom
+    }
+
+    /// Takes over the names of the table that this one replaces, each at its place, so that the
+    /// bits in entries keep their meaning. If `close`, the old dictionary takes no new ones from
+    /// now on. Whoever opens the new table does this before he enters a name of his own; doing it again
+    /// changes nothing.
+    pub(crate) fn take_over(&self, old: &Dictionary<'_>, close: bool) {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        for (from, to) in old.places.iter().zip(self.places) {
+            let hash = match close {
+                true => from[0].compare_exchange(0, CLOSED, success, failure).unwrap_or_else(|h| h),
+                false => from[0].load(Ordering::Acquire),
+            };
+            if hash == 0 || hash == CLOSED {
+                continue;
+            }
+            let _ = to[0].compare_exchange(0, hash, success, failure);
+            // A name whose first word, the last to be stored, is not there yet is completed here by
+            // its next use. Otherwise all of it is there, and goes the same way as in `enter`.
+            if from[1].load(Ordering::Acquire) != 0 {
+                for (from, to) in from[1..].iter().zip(&to[1..]).rev() {
+                    to.store(from.load(Ordering::Relaxed), Ordering::Release);
+                }
+            }
+        }
     }
 
     /// Places in use without a good name.
     pub(crate) fn flaws(&self) -> Vec<(usize, Flaw)> {
         let names = self.names();
         let flaw = |(place, words): (usize, &[AtomicU64; PLACE_WORDS])| {
-            let is_used = words.iter().any(|word| word.load(Ordering::Acquire) != 0);
+            let is_used = words[0].load(Ordering::Acquire) != CLOSED
+                && words.iter().any(|word| word.load(Ordering::Acquire) != 0);
             if !is_used || names.names[place].is_some() {
                 return None;
             }
@@ -329,9 +376,9 @@ mod tests {
     fn a_name_keeps_its_bit() {
         let words = words();
         let dictionary = Dictionary::new(&words, SEED);
-        assert_eq!(dictionary.enter(&name("other"), true), Some(0));
-        assert_eq!(dictionary.enter(&name("rcpt"), false), Some(1));
-        assert_eq!(dictionary.enter(&name("rcpt"), false), Some(1));
+        assert_eq!(dictionary.enter(&name("other"), true), Entered::Bit(0));
+        assert_eq!(dictionary.enter(&name("rcpt"), false), Entered::Bit(1));
+        assert_eq!(dictionary.enter(&name("rcpt"), false), Entered::Bit(1));
         let names = dictionary.names();
         assert_eq!(names.of(0b11).collect::<Vec<_>>(), ["other", "rcpt"]);
         assert_eq!(names.bit("rcpt"), Some(1));
@@ -343,11 +390,11 @@ mod tests {
         let words = words();
         let dictionary = Dictionary::new(&words, SEED);
         for i in 0..COMMON_PLACES {
-            assert_eq!(dictionary.enter(&name(&format!("r{i}")), false), Some(i as u8));
+            assert_eq!(dictionary.enter(&name(&format!("r{i}")), false), Entered::Bit(i as u8));
         }
-        assert_eq!(dictionary.enter(&name("one-more"), false), None);
-        assert_eq!(dictionary.enter(&name("mine"), true), Some(COMMON_PLACES as u8));
-        assert_eq!(dictionary.enter(&name("mine"), false), Some(COMMON_PLACES as u8));
+        assert_eq!(dictionary.enter(&name("one-more"), false), Entered::NoRoom);
+        assert_eq!(dictionary.enter(&name("mine"), true), Entered::Bit(COMMON_PLACES as u8));
+        assert_eq!(dictionary.enter(&name("mine"), false), Entered::Bit(COMMON_PLACES as u8));
     }
 
     #[test]
@@ -358,7 +405,7 @@ mod tests {
         words[0].store(name("rcpt").hash(SEED), Ordering::Relaxed);
         assert_eq!(dictionary.names().of(1).collect::<Vec<_>>(), ["unknown"]);
         assert_eq!(dictionary.flaws(), [(0, Flaw::Unfinished)]);
-        assert_eq!(dictionary.enter(&name("rcpt"), false), Some(0));
+        assert_eq!(dictionary.enter(&name("rcpt"), false), Entered::Bit(0));
         assert_eq!(dictionary.names().of(1).collect::<Vec<_>>(), ["rcpt"]);
         assert_eq!(dictionary.flaws(), []);
     }
@@ -367,12 +414,12 @@ mod tests {
     fn a_half_stored_name_passes_for_nobody() {
         let words = words();
         let dictionary = Dictionary::new(&words, SEED);
-        assert_eq!(dictionary.enter(&name("greylisted"), false), Some(0));
+        assert_eq!(dictionary.enter(&name("greylisted"), false), Entered::Bit(0));
         // As its first writer leaves it when he is killed before the last of his stores.
         words[1].store(0, Ordering::Relaxed);
         assert_eq!(dictionary.flaws(), [(0, Flaw::Unfinished)]);
-        assert_eq!(dictionary.enter_folded(b"greylist", false), Ok(Some(1)));
-        assert_eq!(dictionary.enter_folded(b"greylisted", false), Ok(Some(0)));
+        assert_eq!(dictionary.enter_folded(b"greylist", false), Ok(Entered::Bit(1)));
+        assert_eq!(dictionary.enter_folded(b"greylisted", false), Ok(Entered::Bit(0)));
         assert_eq!(dictionary.names().of(3).collect::<Vec<_>>(), ["greylisted", "greylist"]);
     }
 

@@ -58,6 +58,8 @@ pub(crate) mod header {
 
     /// Not 0 once another file has taken this one's place.
     pub(crate) const RETIRED: usize = 16;
+    /// IDENTITY of the table that this one replaces; 0 when there is none, or no more.
+    pub(crate) const PREDECESSOR: usize = 17;
     /// Bitmap of the prefix lengths (0 to 128) that entries have. Single IPv4 addresses do not
     /// count: they are always looked for.
     pub(crate) const LENGTHS: Range<usize> = 24..27;

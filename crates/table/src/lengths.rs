@@ -10,11 +10,24 @@ use crate::sync::{AtomicU64, Ordering};
 #[derive(Clone, Copy)]
 pub(crate) struct Lengths<'a> {
     words: &'a [AtomicU64],
+    /// Those of the table that this one replaces, as long as entries may still be there.
+    old: Option<&'a [AtomicU64]>,
 }
 
 impl<'a> Lengths<'a> {
     pub(crate) fn new(words: &'a [AtomicU64]) -> Self {
-        Self { words }
+        Self { words, old: None }
+    }
+
+    /// The same lengths, and those of the table that this one replaces.
+    pub(crate) fn replacing(self, old: Option<&'a [AtomicU64]>) -> Self {
+        Self { old, ..self }
+    }
+
+    fn load(&self, i: usize) -> u64 {
+        // Acquire: whoever sees the bit of a length sees what was there before it.
+        let old = self.old.map_or(0, |words| words[i].load(Ordering::Acquire));
+        self.words[i].load(Ordering::Acquire) | old
     }
 
     /// Notes that an entry for this network is about to be made.
@@ -31,9 +44,8 @@ impl<'a> Lengths<'a> {
 
     /// The networks around `host` (a single address) that may have an entry, longest first.
     pub(crate) fn around(&self, host: Network) -> impl Iterator<Item = Network> + use<> {
-        let load = |i: usize| u128::from(self.words[i].load(Ordering::Acquire));
-        let mut bits = load(1) << 64 | load(0);
-        let mut whole = load(2) & 1 == 1;
+        let mut bits = u128::from(self.load(1)) << 64 | u128::from(self.load(0));
+        let mut whole = self.load(2) & 1 == 1;
         if host.is_ipv4() {
             // Shorter prefixes would be IPv6 networks around the mapped space.
             bits &= u128::MAX << 96;
@@ -57,7 +69,7 @@ impl<'a> Lengths<'a> {
     pub(crate) fn has(&self, network: Network) -> bool {
         let length = usize::from(network.mapped_length());
         network.is_host() && network.is_ipv4()
-            || self.words[length / 64].load(Ordering::Relaxed) >> (length % 64) & 1 == 1
+            || self.load(length / 64) >> (length % 64) & 1 == 1
     }
 }
 

@@ -24,6 +24,8 @@
 #![deny(unsafe_code)]
 
 #[cfg(not(loom))]
+mod changes;
+#[cfg(not(loom))]
 mod counters;
 mod decision;
 #[cfg(not(loom))]
@@ -46,6 +48,8 @@ mod policy_block;
 #[cfg(not(loom))]
 mod process;
 mod refusal;
+#[cfg(not(loom))]
+mod resize;
 #[cfg(not(loom))]
 mod ring;
 #[cfg_attr(loom, allow(dead_code))]
@@ -70,6 +74,7 @@ pub use {
     event::{Event, EventKind, EventReader, Next},
     file::{CreateError, CreateOptions, OpenError},
     policy::{ALWAYS_NEVER, NEVER_RANGES_MAX, Policy, PolicyError, WEIGHT_MAX},
+    resize::{ResizeError, Resized, remove_leftovers},
     table::{Info, Table},
     verify::Finding,
     writable::{Expiry, Recorded, Report, SetPolicyError, Swept, WritableTable},

@@ -4,11 +4,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use once_cell::race::OnceBox;
+
 use crate::counters::{COUNTERS, Counters};
 use crate::decision::{Decision, Entry, Filter, UnixSeconds};
 use crate::dictionary::{ADMIN, Dictionary, Names};
 use crate::event::{EventReader, Next};
-use crate::file::{Access, FileIdentity, Memory, OpenError, identity_at, open};
+use crate::file::{Access, FileIdentity, Memory, OpenError, Retired, identity_at, open};
 use crate::hash::Seed;
 use crate::layout::{Layout, header};
 use crate::lengths::Lengths;
@@ -17,8 +19,9 @@ use crate::policy::Policy;
 use crate::policy_block::{PolicyBlock, test_point};
 use crate::process;
 use crate::ring::{Read, Ring};
-use crate::slots::{Liveness, SlotUse, Slots};
-use crate::sync::{AtomicU64, Ordering};
+use crate::resize;
+use crate::slots::{Liveness, Slots, View};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// A table that is only read; the file may be read-only, and nothing is ever written to it.
 pub struct Table {
@@ -27,8 +30,15 @@ pub struct Table {
     seed: Seed,
     liveness: Liveness,
     path: PathBuf,
+    access: Access,
     /// The file that was opened; none for a table on the heap.
     identity: Option<FileIdentity>,
+    /// The table that this one replaces, if a resize was under way when it was opened.
+    predecessor: Option<Box<Table>>,
+    /// The table that has replaced this one; opened when that is first noticed.
+    successor: OnceBox<Table>,
+    /// The second of the last vain try to open it.
+    tried: AtomicU64,
     /// Whether this process has changed an entry yet.
     has_written: AtomicBool,
 }
@@ -63,9 +73,21 @@ impl Table {
     }
 
     pub(crate) fn open_for(path: &Path, access: Access) -> Result<Self, OpenError> {
-        let opened = open(path, access)?;
+        let mut table = Self::open_alone(path, access, Retired::Refused)?;
+        table.find_predecessor()?;
+        Ok(table)
+    }
+
+    /// Opens a table without the one that it replaces.
+    pub(crate) fn open_alone(
+        path: &Path,
+        access: Access,
+        retired: Retired,
+    ) -> Result<Self, OpenError> {
+        let opened = open(path, access, retired)?;
         let mut table = Self::from_memory(opened.memory, opened.layout);
         table.path = path.to_path_buf();
+        table.access = access;
         table.identity = Some(opened.identity);
         Ok(table)
     }
@@ -81,7 +103,11 @@ impl Table {
             seed,
             liveness,
             path: PathBuf::new(),
+            access: Access::Write,
             identity: None,
+            predecessor: None,
+            successor: OnceBox::new(),
+            tried: AtomicU64::new(0),
             has_written: AtomicBool::new(false),
         }
     }
@@ -92,6 +118,10 @@ impl Table {
     /// or a network around it; the most specific black entry that the filter takes. An entry
     /// counts from the policy's threshold on, or at once if the administrator made it.
     pub fn decide(&self, client: IpAddr, filter: &Filter, now: UnixSeconds) -> Decision {
+        self.read(|table| table.decide_here(client, filter, now))
+    }
+
+    fn decide_here(&self, client: IpAddr, filter: &Filter, now: UnixSeconds) -> Decision {
         match test_point(client) {
             Some(true) => return Decision::Test,
             Some(false) => return Decision::Never,
@@ -139,54 +169,99 @@ impl Table {
 
     /// The live entry of exactly this network (of a client's, if it is a single address).
     pub fn entry(&self, network: Network, now: UnixSeconds) -> Option<Entry> {
-        let (slots, floor) = (self.slots(), self.policy_block().terms().floor);
-        let view = slots.lookup(&slots.place(self.key(network)))?;
-        view.life.is_alive(now, floor).then(|| view.entry(now))
+        self.read(|table| {
+            let floor = table.policy_block().terms().floor;
+            let view = table.lookup(table.key(network))?;
+            view.life.is_alive(now, floor).then(|| view.entry(now))
+        })
+    }
+
+    fn lookup(&self, key: Network) -> Option<View> {
+        let slots = self.slots();
+        slots.lookup(&slots.place(key))
     }
 
     /// Whether a black entry lists its network, or is still under the threshold.
     pub fn is_counted(&self, entry: &Entry) -> bool {
-        counts(entry, self.policy_block().terms().threshold)
+        counts(entry, self.latest().policy_block().terms().threshold)
     }
 
     /// All live entries, streamed in no order. An entry that is made or ended meanwhile may or
     /// may not be seen.
     pub fn entries(&self, now: UnixSeconds) -> impl Iterator<Item = Entry> + '_ {
-        let (slots, floor) = (self.slots(), self.policy_block().terms().floor);
-        (0..slots.len())
-            .filter_map(move |slot| slots.entry_at(slot))
-            .filter(move |view| view.life.is_alive(now, floor))
-            .map(move |view| view.entry(now))
+        let table = self.latest();
+        let floor = table.policy_block().terms().floor;
+        let alive = table.views().filter(move |view| view.life.is_alive(now, floor));
+        alive.map(move |view| view.entry(now))
+    }
+
+    /// All entries, alive or not, each once.
+    fn views(&self) -> impl Iterator<Item = View> + '_ {
+        let slots = self.slots();
+        let old = slots.old();
+        // First what the old table has or had, wherever it is by now; then what came since.
+        let older = old.into_iter().flat_map(move |old| {
+            (0..old.len())
+                .filter_map(move |slot| old.key_at(slot))
+                .filter_map(move |key| slots.lookup(&slots.place(key)))
+        });
+        let newer = (0..slots.len()).filter_map(move |slot| {
+            slots.entry_at(slot).or_else(|| {
+                // Carried over into a table that replaces this one in the middle of the scan.
+                let key = slots.key_at(slot)?;
+                self.latest().lookup(key)
+            })
+        });
+        let is_new = move |view: &View| !old.is_some_and(|old| old.has_had(view.network));
+        older.chain(newer.filter(is_new))
     }
 
     /// The policy in force.
     pub fn policy(&self) -> Policy {
-        let names = self.reasons();
-        self.policy_block().policy(|bit| names.of(1 << bit).next().map(str::to_owned))
+        let table = self.latest();
+        let names = table.reasons();
+        table.policy_block().policy(|bit| names.of(1 << bit).next().map(str::to_owned))
     }
 
     /// Grows with every change of the policy.
     pub fn policy_sequence(&self) -> u64 {
-        self.policy_block().sequence()
+        self.latest().policy_block().sequence()
     }
 
     /// The reason dictionary.
     pub fn reasons(&self) -> Names {
-        self.reason_dictionary().names()
+        self.latest().names(Self::reason_dictionary)
     }
 
     /// The reporter dictionary.
     pub fn reporters(&self) -> Names {
-        self.reporter_dictionary().names()
+        self.latest().names(Self::reporter_dictionary)
+    }
+
+    fn names(&self, dictionary: impl Fn(&Self) -> Dictionary<'_>) -> Names {
+        let names = dictionary(self).names();
+        match self.unsettled() {
+            Some(old) => names.or(&dictionary(old).names()),
+            None => names,
+        }
     }
 
     /// The counters.
     pub fn counters(&self) -> Counters {
-        Counters::read(self.counter_words())
+        let table = self.latest();
+        let counters = Counters::read(table.counter_words());
+        match table.unsettled() {
+            Some(old) => counters.plus(&Counters::read(old.counter_words())),
+            None => counters,
+        }
     }
 
     /// Sizes and uses; scans the whole table.
     pub fn info(&self, now: UnixSeconds) -> Info {
+        self.latest().info_here(now)
+    }
+
+    fn info_here(&self, now: UnixSeconds) -> Info {
         let (slots, terms) = (self.slots(), self.policy_block().terms());
         let mut info = Info {
             slots: slots.len() as u64,
@@ -197,14 +272,9 @@ impl Table {
             below: 0,
             white: 0,
             expired: 0,
-            quarantined: 0,
+            quarantined: (0..slots.len()).filter(|&slot| slots.is_quarantined(slot)).count() as u64,
         };
-        for slot in 0..slots.len() {
-            let Some(view) = slots.entry_at(slot) else {
-                let usage = slots.use_of(slot, &self.liveness);
-                info.quarantined += u64::from(usage == SlotUse::Quarantined);
-                continue;
-            };
+        for view in self.views() {
             let entry = view.entry(now);
             let kind = if !view.life.is_alive(now, terms.floor) {
                 &mut info.expired
@@ -231,10 +301,9 @@ impl Table {
 
     /// Whether a live white entry covers a network that is wider than `key`.
     pub(crate) fn is_under_white(&self, key: Network, floor: u32, now: UnixSeconds) -> bool {
-        let slots = self.slots();
         let around = self.lengths().around(Network::host(key.address()));
         around.filter(|network| network.mapped_length() < key.mapped_length()).any(|network| {
-            let view = slots.lookup(&slots.place(network));
+            let view = self.lookup(network);
             view.is_some_and(|view| view.life.is_white() && view.life.is_alive(now, floor))
         })
     }
@@ -242,7 +311,7 @@ impl Table {
     /// Grows with every change: the sequence of the next event. Its low 32 bits serve as the
     /// zones' SOA serial (RFC 1982).
     pub fn serial(&self) -> u64 {
-        self.ring().head()
+        self.latest().ring().head()
     }
 
     /// A reader of the events from now on, or from an earlier sequence number on.
@@ -252,7 +321,7 @@ impl Table {
 
     /// The next event for this reader.
     pub fn next_event(&self, reader: &mut EventReader, now: UnixSeconds) -> Next {
-        let ring = self.ring();
+        let ring = self.latest().ring();
         let head = ring.head();
         if reader.next >= head {
             // Also a reader from another table's life: he starts from here.
@@ -293,6 +362,89 @@ impl Table {
         self.identity.is_some() && identity_at(path) == self.identity && !self.is_retired()
     }
 
+    /// Calls `function` with the table that counts.
+    ///
+    /// Of a table that was replaced in the middle of it, an answer may be out of date; so the flag
+    /// is looked at afterwards. It is set before the first change in the new table.
+    pub(crate) fn read<T>(&self, function: impl Fn(&Self) -> T) -> T {
+        let mut table = self;
+        loop {
+            let taken = function(table);
+            // What was read above was read before the flag is.
+            fence(Ordering::Acquire);
+            if !table.is_retired() {
+                return taken;
+            }
+            match table.successor() {
+                Some(next) => table = next,
+                None => return taken,
+            }
+        }
+    }
+
+    /// The table that has replaced this one, and is not replaced itself; or this one.
+    pub(crate) fn latest(&self) -> &Self {
+        let mut table = self;
+        while table.is_retired()
+            && let Some(next) = table.successor()
+        {
+            table = next;
+        }
+        table
+    }
+
+    /// The table that has replaced this one, opened as this one was. `None` if it cannot be opened:
+    /// then this one serves on for reading, and another try is made each second.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn successor(&self) -> Option<&Self> {
+        if let Some(next) = self.successor.get() {
+            return Some(next);
+        }
+        let second = u64::from(crate::now());
+        if self.tried.load(Ordering::Relaxed) == second {
+            return None;
+        }
+        match Self::open_for(&self.path, self.access) {
+            // The very same file is no successor: its flag, or its frozen words, are damage.
+            Ok(next) if next.identity != self.identity => {
+                // Two threads may both open it; the second one's is closed again.
+                let _ = self.successor.set(Box::new(next));
+                self.successor.get()
+            }
+            _ => {
+                self.tried.store(second, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    /// The table that this one replaces, as long as a resize is under way.
+    pub(crate) fn unsettled(&self) -> Option<&Self> {
+        let old = self.predecessor.as_deref()?;
+        (self.words()[header::PREDECESSOR].load(Ordering::Acquire) != 0).then_some(old)
+    }
+
+    /// Whether this table is replacing another at this moment.
+    pub fn is_resizing(&self) -> bool {
+        self.latest().unsettled().is_some()
+    }
+
+    /// Whether the table from before a resize that is over is still mapped beside this one: to open
+    /// the table again frees that memory.
+    pub fn holds_old(&self) -> bool {
+        self.predecessor.is_some() && self.unsettled().is_none()
+    }
+
+    /// Opens the table that this one replaces, if there is one.
+    fn find_predecessor(&mut self) -> Result<(), OpenError> {
+        let identity = self.words()[header::PREDECESSOR].load(Ordering::Acquire);
+        if identity != 0 {
+            self.predecessor = resize::open_predecessor(self, identity)?.map(Box::new);
+        }
+        Ok(())
+    }
+
     /// Whether a resized table has taken this one's place.
     pub fn is_retired(&self) -> bool {
         self.words()[header::RETIRED].load(Ordering::Acquire) != 0
@@ -301,6 +453,18 @@ impl Table {
     /// Where the table was opened.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn access(&self) -> Access {
+        self.access
+    }
+
+    pub(crate) fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     pub(crate) fn identity(&self) -> Option<FileIdentity> {
@@ -319,7 +483,7 @@ impl Table {
         let words = self.words();
         let controls = &words[self.layout.controls.clone()];
         let bodies = words[self.layout.bodies.clone()].as_chunks().0;
-        Slots::new(controls, bodies, self.seed)
+        Slots::new(controls, bodies, self.seed).replacing(self.unsettled().map(Self::slots))
     }
 
     /// The slots, for a change of an entry.
@@ -334,7 +498,8 @@ impl Table {
     }
 
     pub(crate) fn lengths(&self) -> Lengths<'_> {
-        Lengths::new(&self.words()[header::LENGTHS])
+        let old = self.unsettled().map(|old| &old.words()[header::LENGTHS]);
+        Lengths::new(&self.words()[header::LENGTHS]).replacing(old)
     }
 
     pub(crate) fn policy_block(&self) -> PolicyBlock<'_> {

@@ -31,6 +31,11 @@ pub(crate) const COUNT_MAX: u32 = (1 << 18) - 1;
 /// The bit of the administrator in an entry's reporters: his word outlasts that of machines.
 pub(crate) const ADMIN: u8 = 1;
 
+/// The frozen bits: a resize sets them, and nobody takes them back.
+pub(crate) const FROZEN_CONTROL: u64 = 1 << 60;
+/// See [`FROZEN_CONTROL`].
+pub(crate) const FROZEN_LIFE: u64 = 1 << 14;
+
 const GENERATION_BITS: u32 = 28;
 const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
 const LIFE_GENERATION_MASK: u32 = (1 << 14) - 1;
@@ -113,7 +118,7 @@ impl Control {
     }
 
     pub(crate) fn is_frozen(self) -> bool {
-        self.0 >> 60 & 1 == 1
+        self.0 & FROZEN_CONTROL != 0
     }
 
     pub(crate) fn generation(self) -> u32 {
@@ -125,9 +130,25 @@ impl Control {
         self.is(State::Ready) && self.0 as u32 == tag.0
     }
 
-    /// Whether a CLAIMED word may be a claim for this key.
+    /// Whether a MOVED word carries this tag and prefix length.
+    pub(crate) fn is_moved_with(self, tag: Tag) -> bool {
+        self.is(State::Moved) && self.0 as u32 == tag.0
+    }
+
+    /// Whether a CLAIMED word may be a claim for this key. A frozen claim is nobody's any more.
     pub(crate) fn is_claimed_with(self, tag: Tag) -> bool {
-        self.is(State::Claimed) && self.0 as u32 >> 22 == tag.short()
+        self.is(State::Claimed) && !self.is_frozen() && self.0 as u32 >> 22 == tag.short()
+    }
+
+    /// The same word, for good: nobody swaps a frozen word, but to note that it was carried over.
+    pub(crate) fn frozen(self) -> Self {
+        Self(self.0 | FROZEN_CONTROL)
+    }
+
+    /// A frozen READY word, once its entry is in the table that replaces this one. Tag and length
+    /// stay, so that the entry can still be named.
+    pub(crate) fn moved(self) -> Self {
+        Self(self.0 & !(7 << 61) | (State::Moved as u64) << 61).frozen()
     }
 
     /// The prefix length in a READY word.
@@ -182,7 +203,12 @@ impl Life {
     }
 
     pub(crate) fn is_frozen(self) -> bool {
-        self.0 >> 14 & 1 == 1
+        self.0 & FROZEN_LIFE != 0
+    }
+
+    /// The same life for another slot.
+    pub(crate) fn carried(self, generation: u32) -> Self {
+        Self::new(self.deadline(), self.count(), self.is_white(), generation)
     }
 
     pub(crate) fn is_endless(self) -> bool {
@@ -256,6 +282,12 @@ mod tests {
         let taken = claim.quarantined();
         assert_eq!((taken.pid(), taken.generation()), (Some(PID_MASK), 8));
         assert!(taken.is(State::Quarantined));
+
+        let moved = word.moved();
+        assert!(moved.is(State::Moved) && moved.is_moved_with(tag) && moved.is_frozen());
+        assert_eq!((moved.generation(), moved.length()), (GENERATION_MASK, 128));
+        assert!(word.frozen().is_ready_with(tag), "a frozen entry is still read");
+        assert!(!claim.frozen().is_claimed_with(tag));
     }
 
     #[test]

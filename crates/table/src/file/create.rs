@@ -7,9 +7,12 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use rustix::fs::{
+    CWD, FallocateFlags, FlockOperation, RenameFlags, fallocate, flock, renameat_with,
+};
 
 use crate::decision::UnixSeconds;
+use crate::hash::Seed;
 use crate::layout::{self, Layout, header};
 use crate::sync::{AtomicU64, Ordering};
 
@@ -80,10 +83,34 @@ pub enum CreateError {
     Open(#[from] super::OpenError),
 }
 
-/// A file that goes away again unless it is renamed into place.
-struct Aside {
+/// A table that is complete, but not in its place yet. It goes away again unless it is put there.
+pub(crate) struct Aside {
     path: PathBuf,
+    /// Locked as long as this process is at it, so that a clean-up knows it from a leftover.
     file: File,
+}
+
+/// What a new table begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Birth {
+    /// When.
+    pub(crate) now: UnixSeconds,
+    /// The hash seed; drawn when there is none.
+    pub(crate) seed: Option<Seed>,
+    /// The pid namespace of the pids in control words; this process's own when there is none.
+    pub(crate) pid_namespace: Option<u64>,
+    /// The sequence number of the first event.
+    pub(crate) first_event: u64,
+}
+
+impl Birth {
+    /// A table without ancestors.
+    pub(crate) fn new(now: UnixSeconds) -> Self {
+        // Events count on from the time of creation, so that the zones' serial, which comes from
+        // here, does not fall back when a table is made anew (unless the old one had more than one
+        // event a second on average).
+        Self { now, seed: None, pid_namespace: None, first_event: now.into() }
+    }
 }
 
 impl Drop for Aside {
@@ -93,20 +120,16 @@ impl Drop for Aside {
     }
 }
 
-/// Makes a table of zeros with a header; `fill` completes it (policy, first names) before
-/// anybody else can see it.
-pub(crate) fn create<E: From<CreateError>>(
+/// Makes a table of zeros with a header beside `path`; `fill` completes it (policy, first names)
+/// before anybody else can see it.
+pub(crate) fn make(
     path: &Path,
     options: &CreateOptions,
-    now: UnixSeconds,
-    fill: impl FnOnce(&Path) -> Result<(), E>,
-) -> Result<(), E> {
+    birth: Birth,
+    fill: impl FnOnce(&Path) -> Result<(), CreateError>,
+) -> Result<Aside, CreateError> {
     let slots = options.slots.checked_next_multiple_of(8).and_then(Layout::of);
     let layout = slots.ok_or(CreateError::Slots { slots: options.slots })?;
-    if path.symlink_metadata().is_ok() {
-        // Only to say so early; the rename below decides.
-        return Err(CreateError::Exists { path: path.to_path_buf() }.into());
-    }
     let aside = make_aside(path)?;
     let step = |step| {
         let path = path.to_path_buf();
@@ -118,20 +141,42 @@ pub(crate) fn create<E: From<CreateError>>(
         }
         _ => step("allocate the file")(error),
     })?;
-    let header = new_header(&layout, now).map_err(step("draw random numbers"))?;
+    let header = new_header(&layout, birth).map_err(step("draw random numbers"))?;
     aside.file.write_all_at(&header, 0).map_err(step("write the header"))?;
     fill(&aside.path)?;
     fchown(&aside.file, options.owner, options.group).map_err(step("give to its owner"))?;
     let mode = std::fs::Permissions::from_mode(options.mode & 0o7777);
     aside.file.set_permissions(mode).map_err(step("set the mode"))?;
     aside.file.sync_all().map_err(step("write to the disk"))?;
-    rename_into_place(&aside.path, path)?;
-    Ok(())
+    Ok(aside)
+}
+
+impl Aside {
+    /// Puts the table where there is none.
+    pub(crate) fn put(self, path: &Path) -> Result<(), CreateError> {
+        rename_into_place(&self.path, path)
+    }
+
+    /// Puts the table in the place of the one that is there, which keeps its other names.
+    pub(crate) fn replace(self, path: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, path)
+    }
+}
+
+/// Where the table that is being replaced is found, beside its successor at `path`.
+pub(crate) fn old_path(path: &Path, identity: u64) -> PathBuf {
+    beside(path, &format!("old-{identity:016x}"))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
 }
 
 /// A new file beside `path`, readable by nobody else until it is complete.
 fn make_aside(path: &Path) -> Result<Aside, CreateError> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
     // Not the pid: two containers that share the folder may have the same.
     let mut random = [0_u8; 8];
     let drawn = rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty());
@@ -141,12 +186,15 @@ fn make_aside(path: &Path) -> Result<Aside, CreateError> {
         error: error.into(),
     };
     drawn.map_err(|errno| step("draw random numbers", errno))?;
-    name.push(format!(".new-{:016x}", u64::from_ne_bytes(random)));
-    let aside = path.with_file_name(name);
+    let aside = beside(path, &format!("new-{:016x}", u64::from_ne_bytes(random)));
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
     match options.open(&aside) {
-        Ok(file) => Ok(Aside { path: aside, file }),
+        Ok(file) => {
+            // Where it cannot be locked, a clean-up spares it as long as it is young.
+            let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+            Ok(Aside { path: aside, file })
+        }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             Err(CreateError::Denied { path: path.to_path_buf() })
         }
@@ -178,7 +226,7 @@ fn allocate(mut file: &File, bytes: u64) -> io::Result<()> {
 }
 
 /// The header's first page as bytes.
-fn new_header(layout: &Layout, now: UnixSeconds) -> io::Result<Vec<u8>> {
+fn new_header(layout: &Layout, birth: Birth) -> io::Result<Vec<u8>> {
     let mut random = [0_u8; 24];
     let flags = rustix::rand::GetRandomFlags::empty();
     let filled = rustix::rand::getrandom(&mut random[..], flags)?;
@@ -194,16 +242,16 @@ fn new_header(layout: &Layout, now: UnixSeconds) -> io::Result<Vec<u8>> {
     store(header::FINGERPRINT, layout::fingerprint());
     store(header::SLOTS, layout.slots as u64);
     store(header::BYTES, layout.bytes());
-    store(header::SEED.start, random[0]);
-    store(header::SEED.start + 1, random[1]);
-    store(header::CREATED, now.into());
-    store(header::IDENTITY, random[2]);
-    store(header::PID_NAMESPACE, crate::process::pid_namespace().unwrap_or(0));
+    let Seed(first, second) = birth.seed.unwrap_or(Seed(random[0], random[1]));
+    store(header::SEED.start, first);
+    store(header::SEED.start + 1, second);
+    store(header::CREATED, birth.now.into());
+    // Not 0, which stands for no table.
+    store(header::IDENTITY, random[2].max(1));
+    let namespace = birth.pid_namespace.or_else(crate::process::pid_namespace);
+    store(header::PID_NAMESPACE, namespace.unwrap_or(0));
     store(header::CHECKSUM, layout::header_checksum(&words));
-    // Events count on from the time of creation, so that the zones' serial, which comes from
-    // here, does not fall back when a table is made anew (unless the old one had more than one
-    // event a second on average).
-    store(header::RING_HEAD, now.into());
+    store(header::RING_HEAD, birth.first_event);
     Ok(words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect())
 }
 

@@ -7,6 +7,6 @@ mod open;
 pub use create::{CreateError, CreateOptions};
 pub use open::OpenError;
 
-pub(crate) use create::create;
+pub(crate) use create::{Birth, make, old_path};
 pub(crate) use memory::Memory;
-pub(crate) use open::{Access, FileIdentity, identity_at, open};
+pub(crate) use open::{Access, FileIdentity, Retired, identity_at, open};

@@ -135,9 +135,18 @@ pub(crate) struct Opened {
     pub(crate) identity: FileIdentity,
 }
 
+/// Whether a table that another has replaced is of any use to who opens it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retired {
+    /// No: the one that replaced it is wanted.
+    Refused,
+    /// Yes: it is opened as the predecessor of another.
+    Taken,
+}
+
 /// Opens, maps and checks. Nothing past the header is touched before the file is known to be as
 /// long as its header says.
-pub(crate) fn open(path: &Path, access: Access) -> Result<Opened, OpenError> {
+pub(crate) fn open(path: &Path, access: Access, retired: Retired) -> Result<Opened, OpenError> {
     let named = || path.to_path_buf();
     let system = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => OpenError::Missing { path: named() },
@@ -187,6 +196,9 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<Opened, OpenError> {
     // Whatever another process writes into the header from now on: where the sections lie was
     // decided by these words, and their end is the mapping's.
     let layout = check(memory.words(), path, metadata.len())?;
+    if retired == Retired::Refused && memory.words()[header::RETIRED].load(Ordering::Relaxed) != 0 {
+        return Err(OpenError::Retired { path: named() });
+    }
     let identity = identity_of(&metadata);
     Ok(Opened { memory, layout, identity })
 }
@@ -216,9 +228,6 @@ fn check(words: &[AtomicU64], path: &Path, length: u64) -> Result<Layout, OpenEr
     if length != layout.bytes() {
         let expected = layout.bytes();
         return Err(OpenError::Length { path: named(), found: length, expected });
-    }
-    if word(header::RETIRED) != 0 {
-        return Err(OpenError::Retired { path: named() });
     }
     Ok(layout)
 }

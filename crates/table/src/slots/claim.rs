@@ -10,7 +10,7 @@ use super::wait::{Patience, Waited};
 use super::{ATTEMPTS, Place, ReadyAt, Slots, field};
 use crate::refusal::Refusal;
 use crate::sync::{Ordering, fence, store};
-use crate::word::{Control, Life};
+use crate::word::{Control, Life, Mark};
 
 /// How an attempt to claim a slot ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Slots<'_> {
                 return Err(refusal);
             }
         };
-        self.fill(place, slot, claim, change);
+        self.fill(place, slot, change.first_marks(claim.generation()));
         if self.publish(place, slot, claim, life) {
             return Ok(Claimed::Published(life));
         }
@@ -136,12 +136,12 @@ impl Slots<'_> {
 
     /// Step 3: key and marks. Plain stores: the slot is this writer's alone, and stays out of
     /// use if it is taken from him, until he lets go or has died.
-    pub(super) fn fill(&self, place: &Place, slot: usize, claim: Control, change: &Change) {
+    pub(super) fn fill(&self, place: &Place, slot: usize, marks: [(usize, Mark); 4]) {
         let (high, low) = place.network.words();
         let body = &self.bodies[slot];
         body[field::KEY_HIGH].store(high, Ordering::Relaxed);
         body[field::KEY_LOW].store(low, Ordering::Relaxed);
-        for (field, mark) in change.first_marks(claim.generation()) {
+        for (field, mark) in marks {
             store(&body[field], mark.0);
         }
     }

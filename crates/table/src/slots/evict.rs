@@ -4,6 +4,7 @@ use super::liveness::Liveness;
 use super::{Place, Slots};
 use crate::decision::{Entry, UnixSeconds};
 use crate::network::Network;
+use crate::refusal::Refusal;
 use crate::word::{Control, Life, State};
 
 /// Whether an entry was ended by this call.
@@ -32,6 +33,7 @@ impl Slots<'_> {
     /// control word follows, by this call or by whoever comes next.
     #[inline(never)]
     pub(super) fn end(&self, slot: usize, control: Control, life: Life) -> Ended {
+        self.leave_behind(slot);
         if !self.swap_life(slot, life, Life::dead(control.generation() + 1)) {
             return Ended::Changed;
         }
@@ -45,8 +47,8 @@ impl Slots<'_> {
     }
 
     /// Frees one slot of the key's buckets: one whose eviction was begun, one of a dead owner,
-    /// an expired entry, else the live entry with the least life left. White and endless entries
-    /// stay.
+    /// an expired entry, else the live entry with the least life left, if that is less than `most`
+    /// seconds. White and endless entries stay.
     #[cold]
     #[inline(never)]
     pub(super) fn make_room(
@@ -54,12 +56,15 @@ impl Slots<'_> {
         place: &Place,
         now: UnixSeconds,
         floor: u32,
+        most: u32,
         liveness: &Liveness,
     ) -> Room {
         let mut victim: Option<(u32, usize, Control, Life)> = None;
         for slot in place.slots() {
             let control = self.control(slot);
             match control.state() {
+                // Frozen: the next look finds out.
+                _ if control.is_frozen() => return Room::Made { evicted: None },
                 Some(State::Empty) => return Room::Made { evicted: None },
                 Some(State::Quarantined) if liveness.is_dead(control) => {
                     self.release(slot, control);
@@ -69,7 +74,7 @@ impl Slots<'_> {
                     self.steal(slot, control, liveness);
                     return Room::Made { evicted: None };
                 }
-                Some(State::Ready) if !control.is_frozen() => {
+                Some(State::Ready) => {
                     let life = self.life(slot);
                     if !life.is_of(control) {
                         self.finish_eviction(slot, control);
@@ -80,11 +85,11 @@ impl Slots<'_> {
                         return Room::Made { evicted: None };
                     }
                     let alive = life.is_alive(now, floor);
-                    if life.is_frozen() || alive && (life.is_white() || life.is_endless()) {
+                    if alive && (life.is_white() || life.is_endless()) {
                         continue;
                     }
                     let rank = if alive { life.remaining(now) } else { 0 };
-                    if victim.is_none_or(|(least, ..)| rank < least) {
+                    if rank < most && victim.is_none_or(|(least, ..)| rank < least) {
                         victim = Some((rank, slot, control, life));
                     }
                 }
@@ -101,35 +106,42 @@ impl Slots<'_> {
         }
     }
 
-    /// Ends the key's entry if it is alive and `may_end` says so; whether it did.
+    /// Ends the key's entry if it is alive and `may_end` says so; whether it did. Refused only where
+    /// the key belongs to the table that replaces this one.
     pub(crate) fn forget(
         &self,
         place: &Place,
         now: UnixSeconds,
         floor: u32,
         may_end: impl Fn(&Entry) -> bool,
-    ) -> bool {
+    ) -> Result<bool, Refusal> {
         let mut ended = false;
         // Each repetition means that another change of this very entry came first; a bound only
         // guards against a damaged file.
         for _ in 0..super::ATTEMPTS {
-            let Some((slot, control, life)) = self.find_ready(place) else { return ended };
+            let Some((slot, control, life)) = self.find_ready(place) else {
+                let frozen = !ended && place.slots().any(|slot| self.control(slot).is_frozen());
+                return if frozen { Err(Refusal::Retired) } else { Ok(ended) };
+            };
+            if control.is_frozen() || life.is_frozen() {
+                return if ended { Ok(ended) } else { Err(Refusal::Retired) };
+            }
             if !life.is_of(control) {
                 self.finish_eviction(slot, control);
                 continue;
             }
             let entry = self.view(slot, control, life, place.network).entry(now);
             if !life.is_alive(now, floor) || !may_end(&entry) {
-                return ended;
+                return Ok(ended);
             }
             if self.end(slot, control, life) == Ended::Done {
                 // Should a power loss have left two entries for the key, both must go.
                 if ended {
-                    return true;
+                    return Ok(true);
                 }
                 ended = true;
             }
         }
-        ended
+        Ok(ended)
     }
 }

@@ -15,10 +15,10 @@ const SCANS: usize = 16;
 pub(crate) struct View {
     pub(crate) network: Network,
     pub(crate) life: Life,
-    first: u64,
-    reasons: u64,
-    last: u64,
-    reporters: u64,
+    pub(super) first: u64,
+    pub(super) reasons: u64,
+    pub(super) last: u64,
+    pub(super) reporters: u64,
 }
 
 impl View {
@@ -40,6 +40,11 @@ impl View {
 impl Slots<'_> {
     /// The key's entry, alive or expired.
     pub(crate) fn lookup(&self, place: &Place) -> Option<View> {
+        if self.old.is_some() { self.lookup_twice(place) } else { self.lookup_here(place) }
+    }
+
+    /// The key's entry in this table alone.
+    pub(super) fn lookup_here(&self, place: &Place) -> Option<View> {
         'scan: for _ in 0..SCANS {
             let mut candidates = self.candidates(place);
             while candidates != 0 {

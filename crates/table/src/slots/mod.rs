@@ -45,6 +45,7 @@ mod liveness;
 mod lookup;
 #[cfg(all(test, loom))]
 mod model;
+mod resize;
 mod sweep;
 #[cfg(all(test, not(loom)))]
 mod traces;
@@ -60,6 +61,9 @@ use crate::word::{Control, Life, Tag};
 
 pub(crate) use change::{Change, Kind};
 pub(crate) use liveness::Liveness;
+#[cfg(not(loom))]
+pub(crate) use lookup::View;
+use resize::Old;
 #[cfg(not(loom))]
 pub(crate) use sweep::{SlotUse, Swept};
 pub(crate) use update::Applied;
@@ -107,6 +111,8 @@ pub(crate) struct Slots<'a> {
     seed: Seed,
     /// Whether this process has yet to write to a body: see [`Slots::writing_first`].
     writes_first: bool,
+    /// The slots of the table that this one replaces, until all of theirs are settled.
+    old: Option<Old<'a>>,
 }
 
 /// Where a key may live, and how it is recognised there.
@@ -135,7 +141,7 @@ impl<'a> Slots<'a> {
         seed: Seed,
     ) -> Self {
         debug_assert!(controls.len() == bodies.len() && controls.len() >= 2 * BUCKET);
-        Self { controls, bodies, seed, writes_first: false }
+        Self { controls, bodies, seed, writes_first: false, old: None }
     }
 
     /// The same slots, for a process's first change of an entry: the body is written to before
@@ -188,9 +194,12 @@ impl<'a> Slots<'a> {
         Control(self.controls[slot].load(Ordering::Acquire))
     }
 
-    /// Swaps a control word. Release: what was stored before is seen by whoever acquires the new
-    /// word. Acquire: what the previous holder stored is seen here.
+    /// Swaps a control word, unless it is frozen. Release: what was stored before is seen by whoever
+    /// acquires the new word. Acquire: what the previous holder stored is seen here.
     fn swap_control(&self, slot: usize, old: Control, new: Control) -> bool {
+        if old.is_frozen() {
+            return false;
+        }
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         self.controls[slot].compare_exchange(old.0, new.0, success, failure).is_ok()
     }
@@ -199,8 +208,11 @@ impl<'a> Slots<'a> {
         Life(self.bodies[slot][field::LIFE].load(Ordering::Acquire))
     }
 
-    /// Swaps a life word: the step that decides every change.
+    /// Swaps a life word, unless it is frozen: the step that decides every change.
     fn swap_life(&self, slot: usize, old: Life, new: Life) -> bool {
+        if old.is_frozen() {
+            return false;
+        }
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         let word = &self.bodies[slot][field::LIFE];
         word.compare_exchange(old.0, new.0, success, failure).is_ok()

@@ -109,7 +109,7 @@ fn loom_insert_race_in_two_slots() {
             &heap,
             vec![|heap| assert!(record(heap, 1, NOW).is_ok()), |heap| {
                 let slots = heap.slots();
-                slots.forget(&slots.place(network(2)), NOW, FLOOR, |_| true);
+                slots.forget(&slots.place(network(2)), NOW, FLOOR, |_| true).unwrap();
                 assert!(record(heap, 1, NOW).is_ok());
             }],
         );
@@ -192,7 +192,7 @@ fn loom_record_against_forgive() {
             &heap,
             vec![|heap| assert!(record(heap, 1, NOW).is_ok()), |heap| {
                 let slots = heap.slots();
-                assert!(slots.forget(&slots.place(network(1)), NOW, FLOOR, |_| true));
+                assert!(slots.forget(&slots.place(network(1)), NOW, FLOOR, |_| true).unwrap());
             }],
         );
         let counts = heap.visible(network(1));
@@ -212,7 +212,7 @@ fn loom_lookup_sees_whole_entries() {
             vec![
                 |heap| {
                     let slots = heap.slots();
-                    slots.forget(&slots.place(network(1)), NOW, FLOOR, |_| true);
+                    slots.forget(&slots.place(network(1)), NOW, FLOOR, |_| true).unwrap();
                     let kind = Kind::Rejections { weight: 7, seconds: 600, most: 604_800 };
                     let change = Change { kind, reason: 5, ..rejection(NOW) };
                     slots.update(&slots.place(network(2)), &change, &ALIVE, |_| ()).unwrap();
@@ -273,7 +273,7 @@ fn loom_three_writers_of_one_key() {
             })
             .collect();
         let slots = heap.slots();
-        slots.forget(&slots.place(network(2)), NOW, FLOOR, |_| true);
+        slots.forget(&slots.place(network(2)), NOW, FLOOR, |_| true).unwrap();
         insert(&heap, &accepted);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         let accepted = accepted.load(Ordering::Relaxed) as u32;
@@ -300,7 +300,7 @@ fn loom_a_late_reason_reaches_nobody_else() {
                 },
                 |heap| {
                     let slots = heap.slots();
-                    slots.forget(&slots.place(network(1)), NOW, FLOOR, |_| true);
+                    slots.forget(&slots.place(network(1)), NOW, FLOOR, |_| true).unwrap();
                     let change = Change { reason: 5, ..rejection(NOW) };
                     slots.update(&slots.place(network(2)), &change, &ALIVE, |_| ()).unwrap();
                 },
@@ -324,7 +324,7 @@ fn loom_steal_against_publish() {
         let thread = loom::thread::spawn(move || {
             let slots = owner.slots();
             let place = slots.place(network(1));
-            slots.fill(&place, 0, claim, &rejection(NOW));
+            slots.fill(&place, 0, rejection(NOW).first_marks(claim.generation()));
             let life = rejection(NOW).next(None, claim.generation()).unwrap();
             let published = slots.publish(&place, 0, claim, life);
             if !published {

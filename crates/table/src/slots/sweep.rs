@@ -61,6 +61,11 @@ impl Slots<'_> {
         }
     }
 
+    /// Whether a slot is out of use until its former owner lets go or is proven dead.
+    pub(crate) fn is_quarantined(&self, slot: usize) -> bool {
+        self.control(slot).is(State::Quarantined)
+    }
+
     /// What a slot is in use for.
     pub(crate) fn use_of(&self, slot: usize, liveness: &Liveness) -> SlotUse {
         let control = self.control(slot);

@@ -131,7 +131,7 @@ fn a_writer_may_die_at_any_step_of_a_claim() {
         let place = slots.place(network(1));
         let claim = slots.take(&place, 5, Control::empty(0), &DOOMED).unwrap();
         if steps >= 2 {
-            slots.fill(&place, 5, claim, &rejection(NOW));
+            slots.fill(&place, 5, rejection(NOW).first_marks(claim.generation()));
         }
         if steps >= 3 {
             let life = Life::new(900, 1, false, claim.generation());
@@ -227,7 +227,7 @@ fn a_late_store_never_lists_a_stranger() {
     assert!(!slots.publish(&old, 0, claim, Life::new(900, 9, false, claim.generation())));
     assert_eq!(count(&slots, network(2)), Some(1));
     // … but his key was stored late.
-    slots.fill(&old, 0, claim, &rejection(NOW));
+    slots.fill(&old, 0, rejection(NOW).first_marks(claim.generation()));
     assert_eq!(count(&slots, network(1)), None, "the former key must not be listed");
     assert_eq!(count(&slots, network(2)), None, "the new one is invisible, which is accepted");
     assert_eq!(visible(&slots, network(1)) + visible(&slots, network(2)), 0);
@@ -382,12 +382,12 @@ fn forgiving_ends_a_second_entry_as_well() {
     let place = slots.place(network(1));
     for slot in [3, 11] {
         let claim = slots.take(&place, slot, Control::empty(0), &ALIVE).unwrap();
-        slots.fill(&place, slot, claim, &rejection(NOW));
+        slots.fill(&place, slot, rejection(NOW).first_marks(claim.generation()));
         let life = rejection(NOW).next(None, claim.generation()).unwrap();
         assert!(slots.publish(&place, slot, claim, life));
     }
     assert_eq!(visible(&slots, network(1)), 2);
-    assert!(slots.forget(&place, NOW, FLOOR, |_| true));
+    assert!(slots.forget(&place, NOW, FLOOR, |_| true).unwrap());
     assert_eq!(visible(&slots, network(1)), 0);
 }
 

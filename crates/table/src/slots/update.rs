@@ -8,7 +8,7 @@ use super::wait::Patience;
 use super::{ATTEMPTS, BUCKET, Place, ReadyAt, Slots, field};
 use crate::network::Network;
 use crate::refusal::Refusal;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, fence};
 use crate::word::{Control, Life, Mark, State};
 
 /// A change that was made.
@@ -19,16 +19,21 @@ pub(crate) struct Applied {
     pub(crate) is_new: bool,
     /// Claims that had to be given up on the way.
     pub(crate) retries: u32,
+    /// The entry was frozen before all its marks were made: whoever carried it over may have
+    /// missed them, so they are to be made again in the table that replaces this one.
+    pub(crate) marks_late: bool,
 }
 
 /// What a scan for a key found.
-enum Found {
+pub(super) enum Found {
     /// Its slot.
     Ready(usize, Control, Life),
     /// A claim that may be for it.
     Claimed(usize, Control),
     /// Neither; a free slot of the emptier bucket.
     Absent(Option<(usize, Control)>),
+    /// A frozen word: the key belongs to the table that replaces this one.
+    Frozen,
 }
 
 impl Slots<'_> {
@@ -43,10 +48,8 @@ impl Slots<'_> {
     ) -> Result<Applied, Refusal> {
         for retries in 0..ATTEMPTS {
             match self.find(place) {
+                Found::Frozen => return Err(Refusal::Retired),
                 Found::Ready(slot, control, life) => {
-                    if control.is_frozen() || life.is_frozen() {
-                        return Err(Refusal::Retired);
-                    }
                     if !life.is_of(control) {
                         self.finish_eviction(slot, control);
                         continue;
@@ -61,8 +64,8 @@ impl Slots<'_> {
                         continue;
                     }
                     if self.swap_life(slot, life, new) {
-                        self.mark(slot, control.generation(), change);
-                        return Ok(Applied { life: new, is_new: false, retries });
+                        let marks_late = self.mark_in_time(slot, control.generation(), change);
+                        return Ok(Applied { life: new, is_new: false, retries, marks_late });
                     }
                 }
                 Found::Claimed(slot, claim) => {
@@ -71,7 +74,8 @@ impl Slots<'_> {
                 Found::Absent(Some((slot, empty))) => {
                     match self.claim(place, slot, empty, change, liveness)? {
                         Claimed::Published(life) => {
-                            return Ok(Applied { life, is_new: true, retries });
+                            let (is_new, marks_late) = (true, false);
+                            return Ok(Applied { life, is_new, retries, marks_late });
                         }
                         Claimed::Again => {}
                         Claimed::Behind(slot, claim) => {
@@ -80,7 +84,7 @@ impl Slots<'_> {
                     }
                 }
                 Found::Absent(None) => {
-                    match self.make_room(place, change.now, change.floor, liveness) {
+                    match self.make_room(place, change.now, change.floor, u32::MAX, liveness) {
                         Room::Made { evicted } => evicted.into_iter().for_each(&mut on_evicted),
                         Room::None => return Err(Refusal::Full),
                     }
@@ -92,18 +96,22 @@ impl Slots<'_> {
 
     /// One pass, so that every slot is judged once: an entry that is published meanwhile is seen
     /// as the claim that it was, or as itself.
-    fn find(&self, place: &Place) -> Found {
+    pub(super) fn find(&self, place: &Place) -> Found {
         let mut claimed = None;
         // The first free slot of each bucket, and how many there are.
         let mut free: [(usize, Option<(usize, Control)>); 2] = [(0, None); 2];
         for (i, slot) in place.slots().enumerate() {
             match self.ready_at(slot, place) {
+                ReadyAt::Entry(control, life) if control.is_frozen() || life.is_frozen() => {
+                    return Found::Frozen;
+                }
                 ReadyAt::Entry(control, life) => return Found::Ready(slot, control, life),
+                ReadyAt::Other(control) if control.is_frozen() => return Found::Frozen,
                 ReadyAt::Other(control) => {
                     if claimed.is_none() && control.is_claimed_with(place.tag) {
                         claimed = Some((slot, control));
                     }
-                    if control.is(State::Empty) && !control.is_frozen() {
+                    if control.is(State::Empty) {
                         let (count, first) = &mut free[i / BUCKET];
                         *count += 1;
                         first.get_or_insert((slot, control));
@@ -119,46 +127,66 @@ impl Slots<'_> {
         }
     }
 
-    /// Brings the marks up to date after life's CAS. Each is a CAS on a word that carries the
-    /// generation: once the slot has another entry, nothing is written (trace 4).
-    fn mark(&self, slot: usize, generation: u32, change: &Change) {
+    /// Makes the marks; whether they came too late to be carried over for certain.
+    ///
+    /// Who carries an entry over freezes its control word, then has a sequentially consistent
+    /// fence, then reads the marks; here the marks are made, then comes the fence, then the look
+    /// at the control word. So he sees the marks, or we see that it is frozen.
+    fn mark_in_time(&self, slot: usize, generation: u32, change: &Change) -> bool {
+        self.mark(slot, generation, change) && {
+            fence(Ordering::SeqCst);
+            self.control(slot).is_frozen()
+        }
+    }
+
+    /// Brings the marks up to date after life's CAS; whether any changed. Each is a CAS on a word
+    /// that carries the generation: once the slot has another entry, nothing is written (trace 4).
+    pub(super) fn mark(&self, slot: usize, generation: u32, change: &Change) -> bool {
         let reason = change.reason_bits();
         let reporter = 1_u64 << (change.reporter & 63);
         let low = (1 << 48) - 1;
-        if reason & low != 0 {
-            self.swap_mark(slot, field::REASONS, generation, |bits| bits | reason);
+        let mut changed = if reason & low != 0 {
+            self.swap_mark(slot, field::REASONS, generation, |bits| bits | reason)
         } else {
-            self.swap_mark(slot, field::FIRST, generation, |bits| bits | reason >> 48);
-        }
+            self.swap_mark(slot, field::FIRST, generation, |bits| bits | reason >> 48)
+        };
         if reporter & low != 0 {
-            self.swap_mark(slot, field::REPORTERS, generation, |bits| bits | reporter);
+            changed |= self.swap_mark(slot, field::REPORTERS, generation, |bits| bits | reporter);
         }
         let now = u64::from(change.now);
-        self.swap_mark(slot, field::LAST, generation, |bits| {
-            // The later time stays; so does a time ahead of a clock that was stepped back.
-            (bits >> 16).max(now) << 16 | bits & 0xffff | reporter >> 48
-        });
+        changed
+            | self.swap_mark(slot, field::LAST, generation, |bits| {
+                // The later time stays; so does a time ahead of a clock that was stepped back.
+                (bits >> 16).max(now) << 16 | bits & 0xffff | reporter >> 48
+            })
     }
 
-    /// Changes a mark's payload, as long as it is of this generation. Nothing is written when
-    /// nothing changes, so a busy entry's line is not torn between processors for it.
-    fn swap_mark(&self, slot: usize, field: usize, generation: u32, new: impl Fn(u64) -> u64) {
+    /// Changes a mark's payload, as long as it is of this generation; whether it did. Nothing is
+    /// written when nothing changes, so a busy entry's line is not torn between processors for it.
+    fn swap_mark(
+        &self,
+        slot: usize,
+        field: usize,
+        generation: u32,
+        new: impl Fn(u64) -> u64,
+    ) -> bool {
         let word = &self.bodies[slot][field];
         let mut old = Mark(word.load(Ordering::Relaxed));
         for _ in 0..ATTEMPTS {
             let Some(payload) = old.payload(generation) else {
-                return;
+                return false;
             };
             let next = Mark::new(new(payload), generation);
             if next == old {
-                return;
+                return false;
             }
             // Relaxed: readers take marks between two looks at the control word, and a mark
             // says nothing about other words.
             match word.compare_exchange(old.0, next.0, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return,
+                Ok(_) => return true,
                 Err(now) => old = Mark(now),
             }
         }
+        false
     }
 }

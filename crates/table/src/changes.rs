@@ -1,0 +1,235 @@
+//! The changes that a table takes, in one table: [`crate::WritableTable`] sees to which one it is.
+
+use std::cell::Cell;
+use std::ops::Deref;
+
+use crate::counters::{self, Counter};
+use crate::decision::{Entry, UnixSeconds};
+use crate::dictionary::{ADMIN, OTHER_BIT};
+use crate::event::{Event, EventKind};
+use crate::network::{Network, bits_of};
+use crate::policy::WEIGHT_MAX;
+use crate::refusal::Refusal;
+use crate::slots::{Applied, Change, Kind, Swept as SlotSwept};
+use crate::table::Table;
+use crate::writable::{Expiry, Recorded, Report, Swept};
+
+/// A table, for changing it. Made for writable ones alone.
+#[derive(Clone, Copy)]
+pub(crate) struct Changes<'a>(&'a Table);
+
+impl Deref for Changes<'_> {
+    type Target = Table;
+
+    fn deref(&self) -> &Table {
+        self.0
+    }
+}
+
+impl<'a> Changes<'a> {
+    pub(crate) fn new(table: &'a Table) -> Self {
+        Self(table)
+    }
+
+    /// Adds rejections: see [`WritableTable::record`](crate::WritableTable::record).
+    pub(crate) fn report(
+        &self,
+        report: &Report,
+        endless: bool,
+        now: UnixSeconds,
+    ) -> Result<Recorded, Refusal> {
+        let first = bits_of(report.network.address());
+        let (terms, mut is_never, usual) = self.policy_block().terms_for(first, report.reason);
+        if is_never && !report.network.is_host() {
+            // A network is refused only if all of it is never listed.
+            let last = report.network.range().1;
+            is_never = self.policy_block().terms_for(last, report.reason).1;
+        }
+        if is_never {
+            return self.refuse(Refusal::NeverListed);
+        }
+        let key = match report.network {
+            host if host.is_host() => Network::of_client(host.address(), terms.ipv6_prefix),
+            network => network,
+        };
+        // The key's own entry is seen when the change is made.
+        if self.is_under_white(key, terms.floor, now) {
+            return self.refuse(Refusal::White);
+        }
+        let weight = report.weight.unwrap_or(usual).clamp(1, WEIGHT_MAX);
+        let kind = if endless {
+            Kind::Endless { weight }
+        } else {
+            let seconds = terms.base_ttl.saturating_mul(weight);
+            Kind::Rejections { weight, seconds, most: terms.max_ttl }
+        };
+        let Report { reason, reporter, .. } = *report;
+        let change = Change { kind, reason, reporter, now, floor: terms.floor };
+        let applied = self.apply(key, &change)?;
+        self.count(Counter::Records);
+        let kind = if applied.is_new { EventKind::Added } else { EventKind::Extended };
+        self.publish(kind, key, reason, reporter, now);
+        let (count, remaining) = (applied.life.count(), applied.life.remaining(now));
+        Ok(Recorded { count, remaining })
+    }
+
+    /// Makes a change to a key's entry, and counts what happened on the way.
+    fn apply(&self, key: Network, change: &Change) -> Result<Applied, Refusal> {
+        if self.is_retired() {
+            return Err(Refusal::Retired);
+        }
+        self.lengths().add(key);
+        let evicted = |victim| self.tell_evicted(victim, change.reporter, change.now);
+        let slots = self.slots_to_change();
+        let applied = slots
+            .enter(key, change.now, change.floor, self.liveness(), evicted)
+            .and_then(|()| slots.update(&slots.place(key), change, self.liveness(), evicted))
+            .or_else(|refusal| self.refuse(refusal))?;
+        if applied.retries > 0 {
+            counters::add(self.counter_words(), Counter::InsertRetries, applied.retries.into());
+        }
+        if applied.marks_late {
+            self.remark(key, change);
+        }
+        Ok(applied)
+    }
+
+    /// Makes the marks of a change again, of an entry that was carried over in the middle of it.
+    #[cold]
+    fn remark(&self, key: Network, change: &Change) {
+        let Some(next) = self.successor() else { return };
+        let (next, slots) = (Changes(next), next.slots());
+        let evicted = |victim| next.tell_evicted(victim, change.reporter, change.now);
+        if slots.enter(key, change.now, change.floor, next.liveness(), evicted).is_ok() {
+            slots.remark(&slots.place(key), change);
+        }
+    }
+
+    pub(crate) fn tell_evicted(&self, victim: Network, reporter: u8, now: UnixSeconds) {
+        self.count(Counter::Evicted);
+        self.publish(EventKind::Evicted, victim, OTHER_BIT, reporter, now);
+    }
+
+    fn refuse<T>(&self, refusal: Refusal) -> Result<T, Refusal> {
+        match refusal {
+            Refusal::NeverListed => self.count(Counter::RefusedNever),
+            Refusal::White => self.count(Counter::RefusedWhite),
+            Refusal::Full => self.count(Counter::RefusedFull),
+            Refusal::Contention => self.count(Counter::RefusedContention),
+            Refusal::Endless => self.count(Counter::RefusedEndless),
+            // The caller opens the new table and comes again.
+            Refusal::Retired => {}
+        }
+        Err(refusal)
+    }
+
+    /// Whitelists: see [`WritableTable::white`](crate::WritableTable::white).
+    pub(crate) fn white(
+        &self,
+        network: Network,
+        seconds: Option<u32>,
+        reporter: u8,
+        now: UnixSeconds,
+    ) -> Result<(), Refusal> {
+        let key = self.key(network);
+        let floor = self.policy_block().terms().floor;
+        if seconds == Some(0) {
+            let is_his = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
+            let may_end = |entry: &Entry| entry.white && (reporter == ADMIN || !is_his(entry));
+            if self.end(key, floor, now, may_end)? {
+                self.count(Counter::WhiteEnded);
+                self.publish(EventKind::WhiteEnded, key, OTHER_BIT, reporter, now);
+            }
+            return Ok(());
+        }
+        let kind = Kind::White { seconds };
+        self.apply(key, &Change { kind, reason: OTHER_BIT, reporter, now, floor })?;
+        self.count(Counter::Whitened);
+        self.publish(EventKind::Whitened, key, OTHER_BIT, reporter, now);
+        Ok(())
+    }
+
+    /// Ends black entries: see [`WritableTable::forgive`](crate::WritableTable::forgive). `ended` is
+    /// set when one was; it stays set when the change has to be made again in another table.
+    pub(crate) fn forgive(
+        &self,
+        network: Network,
+        reporter: u8,
+        now: UnixSeconds,
+        ended: &Cell<bool>,
+    ) -> Result<(), Refusal> {
+        let (key, floor) = (self.key(network), self.policy_block().terms().floor);
+        let by_hand = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
+        // Of an IPv6 client, entries under an earlier policy's prefix are his as well.
+        let others = self.lengths().around(network);
+        let others = others.filter(|other| network.is_host() && *other != key);
+        for other in std::iter::once(key).chain(others) {
+            let is_wider = other.mapped_length() < key.mapped_length();
+            let ends = self.end(other, floor, now, |entry| {
+                !entry.white
+                    && !(is_wider && (other.is_ipv4() || by_hand(entry)))
+                    && (reporter == ADMIN || !entry.is_endless())
+            })?;
+            if ends {
+                ended.set(true);
+                self.count(Counter::Forgiven);
+                self.publish(EventKind::Forgiven, other, OTHER_BIT, reporter, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn end(
+        &self,
+        key: Network,
+        floor: u32,
+        now: UnixSeconds,
+        may_end: impl Fn(&Entry) -> bool,
+    ) -> Result<bool, Refusal> {
+        if self.is_retired() {
+            return Err(Refusal::Retired);
+        }
+        let slots = self.slots();
+        let evicted = |victim| self.tell_evicted(victim, 0, now);
+        slots.enter(key, now, floor, self.liveness(), evicted)?;
+        slots.forget(&slots.place(key), now, floor, may_end)
+    }
+
+    /// Removes what has expired: see [`WritableTable::sweep`](crate::WritableTable::sweep).
+    pub(crate) fn sweep(&self, now: UnixSeconds, expiry: Expiry) -> Swept {
+        let (slots, floor) = (self.slots(), self.policy_block().terms().floor);
+        let mut swept = Swept::default();
+        for slot in 0..slots.len() {
+            let due = (expiry == Expiry::Due).then_some((now, floor));
+            match slots.sweep(slot, due, self.liveness()) {
+                SlotSwept::Nothing => {}
+                SlotSwept::Reclaimed => swept.reclaimed += 1,
+                SlotSwept::Expired(network) => {
+                    swept.expired += 1;
+                    self.publish(EventKind::Expired, network, OTHER_BIT, 0, now);
+                }
+            }
+        }
+        counters::add(self.counter_words(), Counter::Expired, swept.expired);
+        counters::add(self.counter_words(), Counter::Reclaimed, swept.reclaimed);
+        swept
+    }
+
+    /// Adds one to a counter, of the table that replaced this one if that happened meanwhile: what
+    /// the old one has counted was taken over by then.
+    pub(crate) fn count(&self, counter: Counter) {
+        counters::add(self.latest().counter_words(), counter, 1);
+    }
+
+    fn publish(
+        &self,
+        kind: EventKind,
+        network: Network,
+        reason: u8,
+        reporter: u8,
+        time: UnixSeconds,
+    ) {
+        let ring = self.latest().ring();
+        ring.publish(&Event { sequence: 0, time, kind, reporter, reason, network });
+    }
+}

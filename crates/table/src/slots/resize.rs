@@ -1,0 +1,261 @@
+//! Carrying entries over from the table that this one replaces, while everybody goes on.
+//!
+//! ```text
+//! ENTER(k), by whoever is about to change k in the new table, and by the copier for every key:
+//!   freeze all control words of k's buckets in the old table, and the lives of the READY ones
+//!   e = k's entry there, unless it is MOVED already
+//!   alive, and k is not in the new table -> claim a slot for k, look around as always;
+//!                                           e MOVED by now? -> undo; else publish e's life and marks
+//!   then e becomes MOVED
+//! END, in the new table: the entry of the old one becomes MOVED first
+//! LOOKUP: the new table; on a miss the old one; on a miss the new one once more
+//! ```
+//!
+//! What holds, and why:
+//!
+//! * *Nothing is lost.* A frozen word is never swapped, so who changes an entry in the old table does it
+//!   before the copy is taken, or fails and comes to the new table. A report that was counted just
+//!   before, but had not noted its reason, notes it in the new table ([`Slots::remark`]).
+//! * *Nothing is counted twice, or comes back.* What is carried over is the whole life, never a sum
+//!   of two. An entry is carried only while it is not MOVED, and whoever ends it in the new table
+//!   sees to that first.
+//! * *A killed helper needs no recovery.* All steps can be done again by anybody, in any order.
+//! * *Who still reads the old table alone* learns of the new one by the old one's `retired` flag, which
+//!   is set before the first word is frozen.
+
+use super::liveness::Liveness;
+use super::claim::Settled;
+use super::evict::Room;
+use super::lookup::View;
+use super::update::Found;
+use super::wait::Patience;
+use super::{ATTEMPTS, BODY, Change, Place, ReadyAt, Slots, field};
+use crate::decision::UnixSeconds;
+use crate::network::Network;
+use crate::refusal::Refusal;
+use crate::sync::{AtomicU64, Ordering, fence};
+use crate::word::{Control, FROZEN_CONTROL, FROZEN_LIFE, Mark, State};
+
+/// The slots of the table that is being replaced. Its seed is the new one's.
+#[derive(Clone, Copy)]
+pub(super) struct Old<'a> {
+    controls: &'a [AtomicU64],
+    bodies: &'a [[AtomicU64; BODY]],
+}
+
+/// An entry of the old table, frozen.
+struct Frozen {
+    slot: usize,
+    control: Control,
+    view: View,
+}
+
+/// How an attempt to carry an entry over ended.
+enum Carried {
+    /// It is in the new table, or has no place there any more.
+    Done,
+    /// Others were at it: look again.
+    Again,
+}
+
+impl<'a> Slots<'a> {
+    /// The same slots, which take the place of `old` ones.
+    pub(crate) fn replacing(self, old: Option<Slots<'a>>) -> Self {
+        let old = old.map(|old| Old { controls: old.controls, bodies: old.bodies });
+        Self { old, ..self }
+    }
+
+    /// The slots that these replace.
+    pub(crate) fn old(&self) -> Option<Slots<'a>> {
+        self.old.map(|old| Slots::new(old.controls, old.bodies, self.seed))
+    }
+
+    /// The key's entry in whichever of the two tables counts.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn lookup_twice(&self, place: &Place) -> Option<View> {
+        let in_old = || self.old().and_then(|old| old.lookup_here(&old.place(place.network)));
+        // The last look finds what was carried over between the first two.
+        self.lookup_here(place).or_else(in_old).or_else(|| self.lookup_here(place))
+    }
+
+    /// Makes sure that the key's entry is here and no longer in the old table. `on_evicted` is told of
+    /// every live entry that has to go, be it the carried one itself: when both buckets are full,
+    /// the entry with the least life left goes, as always.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn enter(
+        &self,
+        network: Network,
+        now: UnixSeconds,
+        floor: u32,
+        liveness: &Liveness,
+        mut on_evicted: impl FnMut(Network),
+    ) -> Result<(), Refusal> {
+        let Some(old) = self.old() else { return Ok(()) };
+        let (from, to) = (old.place(network), self.place(network));
+        for _ in 0..ATTEMPTS {
+            let Some(frozen) = old.freeze(&from) else { return Ok(()) };
+            if !frozen.view.life.is_alive(now, floor) {
+                old.set_moved(frozen.slot, frozen.control);
+                continue;
+            }
+            match self.find(&to) {
+                // This table is being replaced in its turn.
+                Found::Frozen => return Err(Refusal::Retired),
+                Found::Ready(slot, control, life) if !life.is_of(control) => {
+                    self.finish_eviction(slot, control);
+                }
+                // It was carried over, but whoever did it was killed, or is about to say so.
+                Found::Ready(..) => {
+                    old.set_moved(frozen.slot, frozen.control);
+                }
+                Found::Claimed(slot, claim) => {
+                    self.wait(slot, claim, Patience::Free, None, liveness);
+                }
+                Found::Absent(Some((slot, empty))) => {
+                    if let Carried::Done = self.carry(&old, &frozen, &to, slot, empty, liveness) {
+                        old.set_moved(frozen.slot, frozen.control);
+                    }
+                }
+                Found::Absent(None) => {
+                    let life = frozen.view.life;
+                    let stays = life.is_white() || life.is_endless();
+                    let most = if stays { u32::MAX } else { life.remaining(now) };
+                    match self.make_room(&to, now, floor, most, liveness) {
+                        Room::Made { evicted } => evicted.into_iter().for_each(&mut on_evicted),
+                        Room::None if stays => return Err(Refusal::Full),
+                        Room::None => {
+                            if old.set_moved(frozen.slot, frozen.control) {
+                                on_evicted(network);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Err(Refusal::Contention)
+    }
+
+    /// Publishes a frozen entry in a free slot of this table, unless somebody else has.
+    fn carry(
+        &self,
+        old: &Slots<'_>,
+        frozen: &Frozen,
+        to: &Place,
+        slot: usize,
+        empty: Control,
+        liveness: &Liveness,
+    ) -> Carried {
+        let Some(claim) = self.take(to, slot, empty, liveness) else { return Carried::Again };
+        match self.settle(to, slot, liveness) {
+            // Only now, with a claim that everybody sees: an entry that was ended here after
+            // another had carried it over is MOVED, and must not come back.
+            Settled::Alone if old.control(frozen.slot) == frozen.control => {}
+            Settled::Alone | Settled::Exists => {
+                self.undo(slot, claim);
+                return Carried::Again;
+            }
+            Settled::Behind(lower, other) => {
+                self.undo(slot, claim);
+                self.wait(lower, other, Patience::Free, None, liveness);
+                return Carried::Again;
+            }
+        }
+        let (view, generation) = (&frozen.view, claim.generation());
+        self.fill(to, slot, [
+            (field::FIRST, Mark::new(view.first, generation)),
+            (field::REASONS, Mark::new(view.reasons, generation)),
+            (field::LAST, Mark::new(view.last, generation)),
+            (field::REPORTERS, Mark::new(view.reporters, generation)),
+        ]);
+        if self.publish(to, slot, claim, view.life.carried(generation)) {
+            return Carried::Done;
+        }
+        self.let_go(slot, claim);
+        Carried::Again
+    }
+
+    /// Freezes one slot's words. Its control word as it is then.
+    pub(crate) fn freeze_slot(&self, slot: usize) -> Control {
+        let mut control = self.control(slot);
+        if !control.is_frozen() {
+            control = Control(self.controls[slot].fetch_or(FROZEN_CONTROL, Ordering::AcqRel));
+            control = control.frozen();
+            // Pairs with the fence of a writer who has just made marks: see `mark_in_time`.
+            fence(Ordering::SeqCst);
+        }
+        if control.is(State::Ready) && !self.life(slot).is_frozen() {
+            self.bodies[slot][field::LIFE].fetch_or(FROZEN_LIFE, Ordering::AcqRel);
+        }
+        control
+    }
+
+    /// Freezes all slots where the key may live; its entry, unless it is MOVED.
+    fn freeze(&self, place: &Place) -> Option<Frozen> {
+        // All of them before any is judged: an entry cannot slip from one to another.
+        place.slots().for_each(|slot| _ = self.freeze_slot(slot));
+        place.slots().find_map(|slot| match self.ready_at(slot, place) {
+            ReadyAt::Entry(control, life) if life.is_of(control) => {
+                let view = self.view(slot, control, life, place.network);
+                Some(Frozen { slot, control, view })
+            }
+            _ => None,
+        })
+    }
+
+    /// Notes that a frozen entry has been dealt with; false if it had been before.
+    fn set_moved(&self, slot: usize, control: Control) -> bool {
+        let (old, new) = (control.0, control.moved().0);
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.controls[slot].compare_exchange(old, new, success, failure).is_ok()
+    }
+
+    /// Before an entry is ended here: what the old table has of it must not come back.
+    pub(super) fn leave_behind(&self, slot: usize) {
+        let Some(old) = self.old() else { return };
+        let Some(view) = self.entry_at(slot) else { return };
+        if let Some(frozen) = old.freeze(&old.place(view.network)) {
+            old.set_moved(frozen.slot, frozen.control);
+        }
+    }
+
+    /// Makes the marks of a change that was counted in the old table, of an entry that is here now.
+    ///
+    /// Should the entry have been ended and begun anew in these microseconds, the new one gets the
+    /// mark: it is of the same key, and of a report that was accepted.
+    pub(crate) fn remark(&self, place: &Place, change: &Change) {
+        if let Some((slot, control, life)) = self.find_ready(place)
+            && life.is_of(control)
+        {
+            self.mark(slot, control.generation(), change);
+        }
+    }
+
+    /// Freezes a slot of the old table; the key whose entry is still to be carried over.
+    pub(crate) fn unsettled(&self, slot: usize) -> Option<Network> {
+        let control = self.freeze_slot(slot);
+        if control.is(State::Ready) { self.entry_at(slot).map(|view| view.network) } else { None }
+    }
+
+    /// Whether this (old) table has, or had, an entry for the key.
+    pub(crate) fn has_had(&self, network: Network) -> bool {
+        let place = self.place(network);
+        place.slots().any(|slot| {
+            let control = self.control(slot);
+            (control.is_ready_with(place.tag) || control.is_moved_with(place.tag))
+                && self.has_key(slot, network)
+        })
+    }
+
+    /// The key in a slot of an old table, whether it was carried over or not.
+    pub(crate) fn key_at(&self, slot: usize) -> Option<Network> {
+        let control = self.control(slot);
+        let body = &self.bodies[slot];
+        let high = body[field::KEY_HIGH].load(Ordering::Relaxed);
+        let low = body[field::KEY_LOW].load(Ordering::Relaxed);
+        let is_key = control.is(State::Ready) || control.is(State::Moved);
+        let network = Network::from_words(high, low, control.length()).filter(|_| is_key)?;
+        (control.tag() == self.place(network).tag && !self.changed(slot, control)).then_some(network)
+    }
+}
