@@ -68,8 +68,7 @@ impl<'a> Lengths<'a> {
     /// Whether a look-up would probe this network's length.
     pub(crate) fn has(&self, network: Network) -> bool {
         let length = usize::from(network.mapped_length());
-        network.is_host() && network.is_ipv4()
-            || self.load(length / 64) >> (length % 64) & 1 == 1
+        network.is_host() && network.is_ipv4() || self.load(length / 64) >> (length % 64) & 1 == 1
     }
 }
 

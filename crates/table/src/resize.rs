@@ -118,9 +118,11 @@ impl WritableTable {
 
     /// Makes the new file and puts it in the old one's place: the step that decides.
     fn replace(&self, old: &Table, slots: u64) -> Result<(), ResizeError> {
-        let at = |step| move |path: &Path| {
-            let path = path.to_path_buf();
-            move |error| ResizeError::System { path, step, error }
+        let at = |step| {
+            move |path: &Path| {
+                let path = path.to_path_buf();
+                move |error| ResizeError::System { path, step, error }
+            }
         };
         let path = old.path().canonicalize().map_err(at("find the file")(old.path()))?;
         let metadata = fs::metadata(&path).map_err(at("look at the file")(&path))?;
@@ -229,7 +231,9 @@ pub(crate) fn open_predecessor(new: &Table, identity: u64) -> Result<Option<Tabl
     let old = match Table::open_alone(&old_path(&path, identity), new.access(), Retired::Taken) {
         Ok(old) => old,
         // Who may not read what is left of the old table cannot change the new one without loss.
-        Err(error @ OpenError::Denied { .. }) if new.access() == Access::Write => return Err(error),
+        Err(error @ OpenError::Denied { .. }) if new.access() == Access::Write => {
+            return Err(error);
+        }
         Err(_) => return Ok(None),
     };
     let is_it = old.words()[header::IDENTITY].load(Ordering::Relaxed) == identity;
@@ -267,7 +271,8 @@ pub fn remove_leftovers(path: &Path) -> io::Result<Vec<PathBuf>> {
             (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
         };
         let is_leftover = if number(".new-").is_some() {
-            let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+            let age =
+                metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
             age.is_some_and(|age| age > YOUNG) && !is_locked(&found.path())
         } else if let (Some(identity), Some(table)) = (number(".old-"), &table) {
             table.words()[header::PREDECESSOR].load(Ordering::Acquire) != identity

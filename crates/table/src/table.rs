@@ -18,8 +18,8 @@ use crate::network::{Network, bits_of};
 use crate::policy::Policy;
 use crate::policy_block::{PolicyBlock, test_point};
 use crate::process;
-use crate::ring::{Read, Ring};
 use crate::resize;
+use crate::ring::{Read, Ring};
 use crate::slots::{Liveness, Slots, View};
 use crate::sync::{AtomicU64, Ordering, fence};
 

@@ -15,7 +15,9 @@ use crate::changes::Changes;
 use crate::counters::Counter;
 use crate::decision::UnixSeconds;
 use crate::dictionary::{Entered, FIRST_REPORTERS, Name, OTHER, OTHER_BIT, REJECT};
-use crate::file::{Access, Birth, CreateError, CreateOptions, Memory, OpenError, identity_at, make};
+use crate::file::{
+    Access, Birth, CreateError, CreateOptions, Memory, OpenError, identity_at, make,
+};
 use crate::layout::header;
 use crate::network::Network;
 use crate::policy::{Policy, PolicyError};
@@ -197,10 +199,7 @@ impl WritableTable {
     }
 
     /// Makes a change where it counts: in this table, or in the one that has replaced it.
-    fn change<T>(
-        &self,
-        change: impl Fn(Changes<'_>) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+    fn change<T>(&self, change: impl Fn(Changes<'_>) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let mut table = self.latest();
         loop {
             match change(Changes::new(table)) {

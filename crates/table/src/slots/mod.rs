@@ -46,6 +46,10 @@ mod lookup;
 #[cfg(all(test, loom))]
 mod model;
 mod resize;
+#[cfg(all(test, loom))]
+mod resize_model;
+#[cfg(all(test, not(loom)))]
+mod resize_traces;
 mod sweep;
 #[cfg(all(test, not(loom)))]
 mod traces;

@@ -23,9 +23,9 @@
 //! * *Who still reads the old table alone* learns of the new one by the old one's `retired` flag, which
 //!   is set before the first word is frozen.
 
-use super::liveness::Liveness;
 use super::claim::Settled;
 use super::evict::Room;
+use super::liveness::Liveness;
 use super::lookup::View;
 use super::update::Found;
 use super::wait::Patience;
@@ -44,14 +44,15 @@ pub(super) struct Old<'a> {
 }
 
 /// An entry of the old table, frozen.
-struct Frozen {
-    slot: usize,
-    control: Control,
-    view: View,
+#[derive(Clone, Copy)]
+pub(super) struct Frozen {
+    pub(super) slot: usize,
+    pub(super) control: Control,
+    pub(super) view: View,
 }
 
 /// How an attempt to carry an entry over ended.
-enum Carried {
+pub(super) enum Carried {
     /// It is in the new table, or has no place there any more.
     Done,
     /// Others were at it: look again.
@@ -138,7 +139,7 @@ impl<'a> Slots<'a> {
     }
 
     /// Publishes a frozen entry in a free slot of this table, unless somebody else has.
-    fn carry(
+    pub(super) fn carry(
         &self,
         old: &Slots<'_>,
         frozen: &Frozen,
@@ -163,12 +164,16 @@ impl<'a> Slots<'a> {
             }
         }
         let (view, generation) = (&frozen.view, claim.generation());
-        self.fill(to, slot, [
-            (field::FIRST, Mark::new(view.first, generation)),
-            (field::REASONS, Mark::new(view.reasons, generation)),
-            (field::LAST, Mark::new(view.last, generation)),
-            (field::REPORTERS, Mark::new(view.reporters, generation)),
-        ]);
+        self.fill(
+            to,
+            slot,
+            [
+                (field::FIRST, Mark::new(view.first, generation)),
+                (field::REASONS, Mark::new(view.reasons, generation)),
+                (field::LAST, Mark::new(view.last, generation)),
+                (field::REPORTERS, Mark::new(view.reporters, generation)),
+            ],
+        );
         if self.publish(to, slot, claim, view.life.carried(generation)) {
             return Carried::Done;
         }
@@ -192,7 +197,7 @@ impl<'a> Slots<'a> {
     }
 
     /// Freezes all slots where the key may live; its entry, unless it is MOVED.
-    fn freeze(&self, place: &Place) -> Option<Frozen> {
+    pub(super) fn freeze(&self, place: &Place) -> Option<Frozen> {
         // All of them before any is judged: an entry cannot slip from one to another.
         place.slots().for_each(|slot| _ = self.freeze_slot(slot));
         place.slots().find_map(|slot| match self.ready_at(slot, place) {
@@ -256,6 +261,7 @@ impl<'a> Slots<'a> {
         let low = body[field::KEY_LOW].load(Ordering::Relaxed);
         let is_key = control.is(State::Ready) || control.is(State::Moved);
         let network = Network::from_words(high, low, control.length()).filter(|_| is_key)?;
-        (control.tag() == self.place(network).tag && !self.changed(slot, control)).then_some(network)
+        (control.tag() == self.place(network).tag && !self.changed(slot, control))
+            .then_some(network)
     }
 }

@@ -132,7 +132,7 @@ impl Slots<'_> {
     /// Who carries an entry over freezes its control word, then has a sequentially consistent
     /// fence, then reads the marks; here the marks are made, then comes the fence, then the look
     /// at the control word. So he sees the marks, or we see that it is frozen.
-    fn mark_in_time(&self, slot: usize, generation: u32, change: &Change) -> bool {
+    pub(super) fn mark_in_time(&self, slot: usize, generation: u32, change: &Change) -> bool {
         self.mark(slot, generation, change) && {
             fence(Ordering::SeqCst);
             self.control(slot).is_frozen()
