@@ -15,7 +15,7 @@ use crate::help;
 /// as a DNSBL. It shows who is listed and why, and lists, forgives or whitelists by hand. Every
 /// change is in force at once, for Exim and in DNS.
 ///
-/// The commands create, black, white, forgive, and policy with an option need the right to write
+/// The commands create, black, white, forgive, resize, and policy with an option need the right to write
 /// the table: run them as root, or as a member of its group. All others only read it, and never
 /// disturb a running system.
 #[derive(Parser)]
@@ -102,6 +102,18 @@ pub(crate) enum Command {
     /// Check the table's file for damage
     #[command(after_long_help = help::VERIFY)]
     Verify,
+
+    /// Change how many entries the table can hold, while everything goes on
+    ///
+    /// Makes a new file with all live entries, the policy, names and counters, and puts it in the
+    /// table's place. Exim and eximrbld move over by themselves; nothing is lost, nobody has to be
+    /// stopped or restarted. Interrupted at any point, one of the two files is whole and in place: run it again.
+    #[command(after_long_help = help::RESIZE)]
+    Resize {
+        /// How many entries it shall hold (64 bytes each); K and M stand for 1024 and 1024 x 1024
+        #[arg(long, value_name = "N", value_parser = slots, allow_negative_numbers = true)]
+        slots: u64,
+    },
 
     /// Show or change how rejections turn into listings
     ///

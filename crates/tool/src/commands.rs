@@ -8,6 +8,7 @@ mod generate;
 mod info;
 mod list;
 mod policy;
+mod resize;
 mod show;
 mod verify;
 mod white;
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Finding,
         Command::White { address, seconds } => white::run(path, *address, *seconds, output),
         Command::Forgive { address } => forgive::run(path, *address, output),
         Command::Verify => verify::run(path, output),
+        Command::Resize { slots } => resize::run(path, *slots, output),
         Command::Policy(policy) => policy::run(arguments.named_table(), policy, output),
         Command::Completions { shell } => generate::completions(*shell, output),
         Command::Man { directory } => generate::man(directory.as_deref(), output),

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
-use eximrbl_table::{CreateError, Network, OpenError, SetPolicyError};
+use eximrbl_table::{CreateError, Network, OpenError, ResizeError, SetPolicyError};
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,9 @@ pub(crate) enum Failure {
     /// The table was not made.
     #[error(transparent)]
     Create(#[from] CreateError),
+    /// The table was not resized.
+    #[error(transparent)]
+    Resize(#[from] ResizeError),
     /// The table's directory does not exist.
     #[error("{}: no such directory; make it first, writable for eximrbld, or check the path", path.display())]
     NoDirectory {

@@ -166,6 +166,20 @@ JSON keys:
   sound      true unless a finding is harmful
   findings   [{harmful, text}…]";
 
+/// For `resize`.
+pub(crate) const RESIZE: &str = "\
+The folder must have room for both files, and be writable: run it as root or as eximrbl. The new
+file has the owner, group and mode of the old one. While it works, the old one lies beside it as
+table.old-…; should it be interrupted, eximrbld finishes the work within seconds, and so does the
+next resize.
+A quarter of the slots must stay free: `eximrbl info` shows how many entries there are.
+
+JSON: as for info.
+
+Examples:
+  eximrbl resize --slots 4M
+  eximrbl --table ./table resize --slots 8192";
+
 /// For `policy`.
 pub(crate) const POLICY: &str = "\
 Keys for --set:
