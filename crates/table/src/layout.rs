@@ -65,6 +65,8 @@ pub(crate) mod header {
     pub(crate) const LENGTHS: Range<usize> = 24..27;
     pub(crate) const POLICY_SEQUENCE: usize = 32;
     pub(crate) const RING_HEAD: usize = 40;
+    /// The sequence number of the first event of this table: nothing is to be waited for before it.
+    pub(crate) const RING_FIRST: usize = 41;
     pub(crate) const COUNTERS: usize = 64;
 }
 

@@ -139,7 +139,7 @@ impl WritableTable {
             pid_namespace: Some(word(header::PID_NAMESPACE)),
             // Far enough for events that slow writers still add to the old one: the serial never
             // falls back, and readers of events see that they have missed some.
-            first_event: word(header::RING_HEAD).saturating_add(EVENTS as u64),
+            first_event: word(header::RING_HEAD).saturating_add(EVENTS as u64 + 1),
         };
         let made = make(&path, &options, birth, |aside| {
             inherit(&Table::open_alone(aside, Access::Write, Retired::Refused)?, old);

@@ -23,6 +23,10 @@ use crate::ring::{Read, Ring};
 use crate::slots::{Liveness, Slots, View};
 use crate::sync::{AtomicU64, Ordering, fence};
 
+/// Files that are opened one after the other, each replaced at that very moment, before the last one
+/// is taken for damaged.
+const RETIRED_TRIES: u32 = 8;
+
 /// A table that is only read; the file may be read-only, and nothing is ever written to it.
 pub struct Table {
     memory: Memory,
@@ -73,9 +77,18 @@ impl Table {
     }
 
     pub(crate) fn open_for(path: &Path, access: Access) -> Result<Self, OpenError> {
-        let mut table = Self::open_alone(path, access, Retired::Refused)?;
-        table.find_predecessor()?;
-        Ok(table)
+        for _ in 0..RETIRED_TRIES {
+            match Self::open_alone(path, access, Retired::Refused) {
+                // Replaced between open(2) and the look at the flag: the path names the new one.
+                Err(OpenError::Retired { .. }) => {}
+                opened => {
+                    let mut table = opened?;
+                    table.find_predecessor()?;
+                    return Ok(table);
+                }
+            }
+        }
+        Err(OpenError::Retired { path: path.to_path_buf() })
     }
 
     /// Opens a table without the one that it replaces.
@@ -321,14 +334,16 @@ impl Table {
 
     /// The next event for this reader.
     pub fn next_event(&self, reader: &mut EventReader, now: UnixSeconds) -> Next {
-        let ring = self.latest().ring();
+        let table = self.latest();
+        let ring = table.ring();
         let head = ring.head();
         if reader.next >= head {
             // Also a reader from another table's life: he starts from here.
             reader.next = head;
             return Next::Nothing;
         }
-        let oldest = head.saturating_sub(ring.capacity());
+        let first = table.words()[header::RING_FIRST].load(Ordering::Relaxed).min(head);
+        let oldest = head.saturating_sub(ring.capacity()).max(first);
         if reader.next < oldest {
             let lost = oldest - reader.next;
             reader.next = oldest;

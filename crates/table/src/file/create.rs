@@ -252,6 +252,7 @@ fn new_header(layout: &Layout, birth: Birth) -> io::Result<Vec<u8>> {
     store(header::PID_NAMESPACE, namespace.unwrap_or(0));
     store(header::CHECKSUM, layout::header_checksum(&words));
     store(header::RING_HEAD, birth.first_event);
+    store(header::RING_FIRST, birth.first_event);
     Ok(words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect())
 }
 
