@@ -296,6 +296,13 @@ impl<'a> Dictionary<'a> {
         }
     }
 
+    /// Takes new names again, should a resize have closed this dictionary.
+    pub(crate) fn reopen(&self) {
+        for place in self.places {
+            let _ = place[0].compare_exchange(CLOSED, 0, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+
     /// Places in use without a good name.
     pub(crate) fn flaws(&self) -> Vec<(usize, Flaw)> {
         let names = self.names();

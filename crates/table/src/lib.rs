@@ -74,7 +74,7 @@ pub use {
     event::{Event, EventKind, EventReader, Next},
     file::{CreateError, CreateOptions, OpenError},
     policy::{ALWAYS_NEVER, NEVER_RANGES_MAX, Policy, PolicyError, WEIGHT_MAX},
-    resize::{ResizeError, Resized, remove_leftovers},
+    resize::{ResizeError, Resized, remove_leftovers, revive},
     table::{Info, Table},
     verify::Finding,
     writable::{Expiry, Recorded, Report, SetPolicyError, Swept, WritableTable},

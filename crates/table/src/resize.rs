@@ -164,7 +164,10 @@ impl WritableTable {
     /// at the same time.
     pub fn finish_resize(&self) -> Result<bool, ResizeError> {
         let table = self.latest();
-        let Some(old) = table.unsettled() else { return Ok(false) };
+        let Some(old) = table.unsettled() else {
+            forget_lost_predecessor(table);
+            return Ok(false);
+        };
         let changes = Changes::new(table);
         let (slots, old_slots) = (table.slots(), old.slots());
         let (now, floor) = (crate::now(), table.policy_block().terms().floor);
@@ -224,6 +227,19 @@ fn inherit(new: &Table, old: &Table) {
     new.words()[header::PREDECESSOR].store(identity, Ordering::Release);
 }
 
+/// Where the old table was removed by somebody else, nobody need look for it any more.
+fn forget_lost_predecessor(table: &Table) {
+    let word = &table.words()[header::PREDECESSOR];
+    let identity = word.load(Ordering::Acquire);
+    if identity != 0
+        && let Ok(path) = table.path().canonicalize()
+        && let Err(error) = old_path(&path, identity).symlink_metadata()
+        && error.kind() == io::ErrorKind::NotFound
+    {
+        let _ = word.compare_exchange(identity, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
 /// Opens the table that `new` replaces, which has this identity; `None` if it is not to be found, for
 /// then there is nothing that could still be brought over.
 pub(crate) fn open_predecessor(new: &Table, identity: u64) -> Result<Option<Table>, OpenError> {
@@ -247,6 +263,26 @@ pub(crate) fn open_predecessor(new: &Table, identity: u64) -> Result<Option<Tabl
         new.reporter_dictionary().take_over(&old.reporter_dictionary(), true);
     }
     Ok(Some(old))
+}
+
+/// Makes a table usable again that says of itself that another has replaced it, and yet is the one in
+/// place: an administrator put it back, or the power failed just when the names were exchanged.
+/// False if the table at `path` is not such a one.
+///
+/// Its entries are those of the moment in which each was carried over. The one that had replaced it has
+/// no name that anybody would look for, so nobody works on there once he has noticed.
+pub fn revive(path: &Path) -> Result<bool, ResizeError> {
+    let table = Table::open_alone(path, Access::Write, Retired::Taken)?;
+    if !table.is_retired() {
+        return Ok(false);
+    }
+    let _locked = lock(&table)?;
+    let slots = table.slots();
+    (0..slots.len()).for_each(|slot| slots.thaw_slot(slot));
+    table.reason_dictionary().reopen();
+    table.reporter_dictionary().reopen();
+    table.words()[header::RETIRED].store(0, Ordering::SeqCst);
+    Ok(true)
 }
 
 /// Removes files that interrupted attempts to make or resize a table have left beside `path`, and
@@ -296,4 +332,145 @@ fn is_locked(path: &Path) -> bool {
 
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(path))?.sync_all()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::decision::Filter;
+    use crate::network::Network;
+    use crate::writable::Report;
+
+    const KEYS: u32 = 100;
+
+    fn client(i: u32) -> Network {
+        Network::host(std::net::Ipv4Addr::from(0x2d00_0000 + i).into())
+    }
+
+    fn report(i: u32) -> Report {
+        Report { network: client(i), reason: 1, reporter: 0, weight: None }
+    }
+
+    fn count(table: &Table, i: u32) -> Option<u32> {
+        table.entry(client(i), crate::now()).map(|entry| entry.count)
+    }
+
+    /// A table with [`KEYS`] entries, whose resize stops right after the new file is in place.
+    fn interrupted() -> (tempfile::TempDir, PathBuf, WritableTable) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        let options = CreateOptions { slots: 256, ..CreateOptions::default() };
+        let table = WritableTable::create(&path, &options).unwrap();
+        (0..KEYS).for_each(|i| _ = table.record(&report(i), crate::now()).unwrap());
+        table.replace(&table, 512).unwrap();
+        (folder, path, table)
+    }
+
+    /// Between the two halves of a resize everything works: old handles and new ones, for reading and
+    /// writing; and whoever comes finishes it.
+    #[test]
+    fn an_interrupted_resize_works_and_is_finished_by_anybody() {
+        let (_folder, path, old) = interrupted();
+        let (reader, writer) = (Table::open(&path).unwrap(), WritableTable::open(&path).unwrap());
+        assert!(reader.is_resizing() && writer.is_resizing() && old.is_resizing());
+        let now = crate::now();
+        for (i, handle) in (0..KEYS).zip([&old, &writer].into_iter().cycle()) {
+            assert_eq!(count(&reader, i), Some(1));
+            assert_eq!(handle.record(&report(i), now).unwrap().count, 2);
+            if i % 5 == 0 {
+                assert!(handle.forgive(client(i), 0, now).unwrap());
+            }
+            handle.record(&report(KEYS + i), now).unwrap();
+        }
+        let check = || {
+            for table in [&reader, &*writer, &*old] {
+                for i in 0..2 * KEYS {
+                    let is_forgiven = i < KEYS && i % 5 == 0;
+                    let expected = if is_forgiven { None } else { Some(1 + u32::from(i < KEYS)) };
+                    assert_eq!(count(table, i), expected, "{i}");
+                }
+                let listed = 2 * u64::from(KEYS) - u64::from(KEYS / 5);
+                assert_eq!(table.entries(now).count() as u64, listed);
+                assert_eq!(table.info(now).listed, listed);
+                let decision = table.decide(client(1).address(), &Filter::default(), now);
+                assert!(decision.is_listed());
+            }
+        };
+        check();
+        assert!(old.finish_resize().unwrap());
+        assert!(!old.finish_resize().unwrap());
+        assert!(!reader.is_resizing() && reader.holds_old() && writer.holds_old());
+        check();
+        assert!(!Table::open(&path).unwrap().holds_old());
+        assert_eq!(Table::open(&path).unwrap().verify(), []);
+    }
+
+    /// The other half is gone, or is not what it should be: what was not brought over is lost, and
+    /// nothing else happens.
+    #[test]
+    fn a_predecessor_that_is_none_is_left_alone() {
+        let spoil: [fn(&Path, &Path); 7] = [
+            |old, _| fs::remove_file(old).unwrap(),
+            |old, _| fs::write(old, b"").unwrap(),
+            |old, _| fs::write(old, vec![b'x'; 100_000]).unwrap(),
+            |old, _| {
+                fs::remove_file(old).unwrap();
+                fs::create_dir(old).unwrap();
+            },
+            // The table itself, and another table.
+            |old, path| {
+                fs::remove_file(old).unwrap();
+                fs::hard_link(path, old).unwrap();
+            },
+            |old, _| {
+                fs::remove_file(old).unwrap();
+                WritableTable::create(old, &CreateOptions { slots: 64, ..Default::default() })
+                    .unwrap();
+            },
+            |old, _| {
+                let file = fs::OpenOptions::new().write(true).open(old).unwrap();
+                file.set_len(200_000).unwrap();
+            },
+        ];
+        for spoil in spoil {
+            let (_folder, path, old) = interrupted();
+            let identity = old.words()[header::IDENTITY].load(Ordering::Relaxed);
+            spoil(&old_path(&path, identity), &path);
+            drop(old);
+            let table = WritableTable::open(&path).unwrap();
+            assert_eq!(table.record(&report(1), crate::now()).unwrap().count, 1);
+            assert_eq!(table.entries(crate::now()).count(), 1);
+            assert!(!table.finish_resize().unwrap());
+            let is_lost = !old_path(&path, identity).exists();
+            let named = table.words()[header::PREDECESSOR].load(Ordering::Relaxed);
+            assert_eq!(named, if is_lost { 0 } else { identity }, "it is not looked for any more");
+            table.resize(1024).unwrap();
+            assert_eq!(count(&table, 1), Some(1));
+        }
+    }
+
+    /// The old table was put back in its place while it was being replaced. Nobody can use it until it is
+    /// revived; then it is as it was.
+    #[test]
+    fn a_table_that_was_put_back_is_revived() {
+        let (_folder, path, old) = interrupted();
+        let writer = WritableTable::open(&path).unwrap();
+        (0..50).for_each(|i| _ = writer.record(&report(i), crate::now()).unwrap());
+        let identity = old.words()[header::IDENTITY].load(Ordering::Relaxed);
+        fs::rename(old_path(&path, identity), &path).unwrap();
+        assert!(matches!(WritableTable::open(&path), Err(OpenError::Retired { .. })));
+        assert!(revive(&path).unwrap());
+        assert!(!revive(&path).unwrap());
+        let table = WritableTable::open(&path).unwrap();
+        for i in 0..KEYS {
+            assert_eq!(count(&table, i), Some(1), "as before the resize");
+            assert_eq!(table.record(&report(i), crate::now()).unwrap().count, 2);
+        }
+        let name = crate::Name::new(b"new-name").unwrap();
+        assert_ne!(table.reason(name, false), 0);
+        assert_eq!(table.verify(), []);
+        table.resize(1024).unwrap();
+        assert_eq!(table.entries(crate::now()).count(), KEYS as usize);
+    }
 }

@@ -151,6 +151,13 @@ impl Control {
         Self(self.0 & !(7 << 61) | (State::Moved as u64) << 61).frozen()
     }
 
+    /// The word before it was frozen; a MOVED one is READY again.
+    pub(crate) fn thawed(self) -> Self {
+        let state =
+            if self.is(State::Moved) { (State::Ready as u64) << 61 } else { self.0 & 7 << 61 };
+        Self(state | self.0 & !(7 << 61) & !FROZEN_CONTROL)
+    }
+
     /// The prefix length in a READY word.
     pub(crate) fn length(self) -> u8 {
         self.0 as u8
@@ -287,6 +294,7 @@ mod tests {
         assert!(moved.is(State::Moved) && moved.is_moved_with(tag) && moved.is_frozen());
         assert_eq!((moved.generation(), moved.length()), (GENERATION_MASK, 128));
         assert!(word.frozen().is_ready_with(tag), "a frozen entry is still read");
+        assert_eq!((moved.thawed(), claim.frozen().thawed()), (word, claim));
         assert!(!claim.frozen().is_claimed_with(tag));
     }
 

@@ -243,6 +243,20 @@ impl<'a> Slots<'a> {
         if control.is(State::Ready) { self.entry_at(slot).map(|view| view.network) } else { None }
     }
 
+    /// Takes back what a resize did to one slot of an old table: its words can be swapped again, and an
+    /// entry that was carried over is here again, as it was at that moment.
+    pub(crate) fn thaw_slot(&self, slot: usize) {
+        let control = self.control(slot);
+        if !control.is_frozen() {
+            return;
+        }
+        self.bodies[slot][field::LIFE].fetch_and(!FROZEN_LIFE, Ordering::AcqRel);
+        let thawed = control.thawed().0;
+        // Fails if somebody else has thawed it.
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.controls[slot].compare_exchange(control.0, thawed, success, failure);
+    }
+
     /// Whether this (old) table has, or had, an entry for the key.
     pub(crate) fn has_had(&self, network: Network) -> bool {
         let place = self.place(network);
