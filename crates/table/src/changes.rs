@@ -79,10 +79,10 @@ impl<'a> Changes<'a> {
             return Err(Refusal::Retired);
         }
         self.lengths().add(key);
-        let evicted = |victim| self.tell_evicted(victim, change.reporter, change.now);
+        let mut evicted = |victim| self.tell_evicted(victim, change.reporter, change.now);
         let slots = self.slots_to_change();
         let applied = slots
-            .enter(key, change.now, change.floor, self.liveness(), evicted)
+            .enter(key, change.now, change.floor, self.liveness(), &mut evicted)
             .and_then(|()| slots.update(&slots.place(key), change, self.liveness(), evicted))
             .or_else(|refusal| self.refuse(refusal))?;
         if applied.retries > 0 {
@@ -99,8 +99,8 @@ impl<'a> Changes<'a> {
     fn remark(&self, key: Network, change: &Change) {
         let Some(next) = self.successor() else { return };
         let (next, slots) = (Changes(next), next.slots());
-        let evicted = |victim| next.tell_evicted(victim, change.reporter, change.now);
-        if slots.enter(key, change.now, change.floor, next.liveness(), evicted).is_ok() {
+        let mut evicted = |victim| next.tell_evicted(victim, change.reporter, change.now);
+        if slots.enter(key, change.now, change.floor, next.liveness(), &mut evicted).is_ok() {
             slots.remark(&slots.place(key), change);
         }
     }
@@ -136,7 +136,7 @@ impl<'a> Changes<'a> {
         if seconds == Some(0) {
             let is_his = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
             let may_end = |entry: &Entry| entry.white && (reporter == ADMIN || !is_his(entry));
-            if self.end(key, floor, now, may_end)? {
+            if self.end(key, floor, now, &may_end)? {
                 self.count(Counter::WhiteEnded);
                 self.publish(EventKind::WhiteEnded, key, OTHER_BIT, reporter, now);
             }
@@ -165,7 +165,7 @@ impl<'a> Changes<'a> {
         let others = others.filter(|other| network.is_host() && *other != key);
         for other in std::iter::once(key).chain(others) {
             let is_wider = other.mapped_length() < key.mapped_length();
-            let ends = self.end(other, floor, now, |entry| {
+            let ends = self.end(other, floor, now, &|entry| {
                 !entry.white
                     && !(is_wider && (other.is_ipv4() || by_hand(entry)))
                     && (reporter == ADMIN || !entry.is_endless())
@@ -179,19 +179,20 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
+    #[inline(never)]
     fn end(
         &self,
         key: Network,
         floor: u32,
         now: UnixSeconds,
-        may_end: impl Fn(&Entry) -> bool,
+        may_end: &dyn Fn(&Entry) -> bool,
     ) -> Result<bool, Refusal> {
         if self.is_retired() {
             return Err(Refusal::Retired);
         }
         let slots = self.slots();
-        let evicted = |victim| self.tell_evicted(victim, 0, now);
-        slots.enter(key, now, floor, self.liveness(), evicted)?;
+        let mut evicted = |victim| self.tell_evicted(victim, 0, now);
+        slots.enter(key, now, floor, self.liveness(), &mut evicted)?;
         slots.forget(&slots.place(key), now, floor, may_end)
     }
 

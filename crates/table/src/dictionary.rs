@@ -10,10 +10,14 @@
 //! client chose; so the library may only use the first 48 places, and the last 16 stay for what
 //! the administrator names in the configuration.
 
+mod check;
+
 use std::fmt;
 
 use crate::hash::{Seed, siphash};
 use crate::sync::{AtomicU64, Ordering};
+
+pub(crate) use check::Flaw;
 
 /// Reason 0 of every table: what a reason becomes that is malformed, or finds no room.
 pub const OTHER: &str = "other";
@@ -181,15 +185,6 @@ pub(crate) enum Entered {
     Closed,
 }
 
-/// What is wrong with a place of a dictionary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
-    /// Its first writer was killed; the next use of the name completes it.
-    Unfinished,
-    /// It holds what no writer writes.
-    Damaged,
-}
-
 /// A dictionary in the table.
 #[derive(Clone, Copy)]
 pub(crate) struct Dictionary<'a> {
@@ -257,14 +252,7 @@ impl<'a> Dictionary<'a> {
                 return Entered::Closed;
             }
             if found == hash {
-                // The last word first: a name that is only half stored then has no first word,
-                // which every name has, and passes for nobody. Every writer of this place
-                // stores the same; most find it done.
-                for (word, bytes) in place[1..].iter().zip(words).rev() {
-                    if word.load(Ordering::Relaxed) != bytes {
-                        word.store(bytes, Ordering::Release);
-                    }
-                }
+                self.spell(usize::from(bit), name);
                 return Entered::Bit(bit);
             }
         }
@@ -275,6 +263,7 @@ impl<'a> Dictionary<'a> {
     /// bits in entries keep their meaning. If `close`, the old dictionary takes no new ones from
     /// now on. Whoever opens the new table does this before he enters a name of his own; doing it again
     /// changes nothing.
+    #[inline(never)]
     pub(crate) fn take_over(&self, old: &Dictionary<'_>, close: bool) {
         let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
         for (from, to) in old.places.iter().zip(self.places) {
@@ -301,33 +290,6 @@ impl<'a> Dictionary<'a> {
         for place in self.places {
             let _ = place[0].compare_exchange(CLOSED, 0, Ordering::AcqRel, Ordering::Acquire);
         }
-    }
-
-    /// Places in use without a good name.
-    pub(crate) fn flaws(&self) -> Vec<(usize, Flaw)> {
-        let names = self.names();
-        let flaw = |(place, words): (usize, &[AtomicU64; PLACE_WORDS])| {
-            let is_used = words[0].load(Ordering::Acquire) != CLOSED
-                && words.iter().any(|word| word.load(Ordering::Acquire) != 0);
-            if !is_used || names.names[place].is_some() {
-                return None;
-            }
-            // A writer who was killed leaves the hash and some whole words of the name, from the
-            // last one on; each of them is text.
-            let text = |word: &AtomicU64| {
-                let bytes = word.load(Ordering::Acquire).to_le_bytes();
-                let end = bytes.iter().position(|&b| b == 0).unwrap_or(8);
-                bytes[..end]
-                    .iter()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
-                    && bytes[end..].iter().all(|&b| b == 0)
-            };
-            let is_partial = words[0].load(Ordering::Acquire) != 0
-                && words[1].load(Ordering::Acquire) == 0
-                && words[2..].iter().all(text);
-            Some((place, if is_partial { Flaw::Unfinished } else { Flaw::Damaged }))
-        };
-        self.places.iter().enumerate().filter_map(flaw).collect()
     }
 
     /// All names, for showing. A place whose bytes do not give its hash has no name (yet).

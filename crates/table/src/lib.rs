@@ -33,6 +33,8 @@ pub mod dictionary;
 #[cfg(not(loom))]
 mod event;
 #[cfg(not(loom))]
+mod fault;
+#[cfg(not(loom))]
 mod file;
 mod hash;
 #[cfg(not(loom))]
@@ -42,12 +44,16 @@ mod lengths;
 #[cfg_attr(loom, allow(dead_code))]
 mod network;
 #[cfg(not(loom))]
+mod owners;
+#[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
 mod policy_block;
 #[cfg(not(loom))]
 mod process;
 mod refusal;
+#[cfg(not(loom))]
+mod repair;
 #[cfg(not(loom))]
 mod resize;
 #[cfg(not(loom))]
@@ -74,6 +80,7 @@ pub use {
     event::{Event, EventKind, EventReader, Next},
     file::{CreateError, CreateOptions, OpenError},
     policy::{ALWAYS_NEVER, NEVER_RANGES_MAX, Policy, PolicyError, WEIGHT_MAX},
+    repair::Repair,
     resize::{ResizeError, Resized, remove_leftovers, revive},
     table::{Info, Table},
     verify::Finding,

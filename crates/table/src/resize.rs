@@ -175,8 +175,8 @@ impl WritableTable {
         for slot in 0..old_slots.len() {
             let Some(key) = old_slots.unsettled(slot) else { continue };
             table.lengths().add(key);
-            let evicted = |victim| changes.tell_evicted(victim, 0, now);
-            match slots.enter(key, now, floor, table.liveness(), evicted) {
+            let mut evicted = |victim| changes.tell_evicted(victim, 0, now);
+            match slots.enter(key, now, floor, table.liveness(), &mut evicted) {
                 Ok(()) => {}
                 // Replaced in its turn: whoever did that had finished this first.
                 Err(Refusal::Retired) => return Ok(true),
@@ -242,6 +242,8 @@ fn forget_lost_predecessor(table: &Table) {
 
 /// Opens the table that `new` replaces, which has this identity; `None` if it is not to be found, for
 /// then there is nothing that could still be brought over.
+#[cold]
+#[inline(never)]
 pub(crate) fn open_predecessor(new: &Table, identity: u64) -> Result<Option<Table>, OpenError> {
     let Ok(path) = new.path().canonicalize() else { return Ok(None) };
     let old = match Table::open_alone(&old_path(&path, identity), new.access(), Retired::Taken) {

@@ -13,10 +13,14 @@
 //! word 2, 3   the key
 //! ```
 
+mod check;
+
 use crate::event::{Event, EventKind};
 use crate::hash::Seed;
 use crate::network::Network;
 use crate::sync::{AtomicU64, Ordering, fence};
+
+pub(crate) use check::RingSuspects;
 
 /// Events that the ring holds.
 pub(crate) const EVENTS: usize = 1 << 16;

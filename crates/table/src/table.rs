@@ -12,7 +12,7 @@ use crate::dictionary::{ADMIN, Dictionary, Names};
 use crate::event::{EventReader, Next};
 use crate::file::{Access, FileIdentity, Memory, OpenError, Retired, identity_at, open};
 use crate::hash::Seed;
-use crate::layout::{Layout, header};
+use crate::layout::{self, Layout, header};
 use crate::lengths::Lengths;
 use crate::network::{Network, bits_of};
 use crate::policy::Policy;
@@ -37,6 +37,8 @@ pub struct Table {
     access: Access,
     /// The file that was opened; none for a table on the heap.
     identity: Option<FileIdentity>,
+    /// The header's checksum at that time.
+    checksum: u64,
     /// The table that this one replaces, if a resize was under way when it was opened.
     predecessor: Option<Box<Table>>,
     /// The table that has replaced this one; opened when that is first noticed.
@@ -110,6 +112,7 @@ impl Table {
         let word = |place: usize| memory.words()[place].load(Ordering::Relaxed);
         let seed = Seed(word(header::SEED.start), word(header::SEED.start + 1));
         let liveness = process::liveness(word(header::PID_NAMESPACE));
+        let checksum = word(header::CHECKSUM);
         Self {
             memory,
             layout,
@@ -118,6 +121,7 @@ impl Table {
             path: PathBuf::new(),
             access: Access::Write,
             identity: None,
+            checksum,
             predecessor: None,
             successor: OnceBox::new(),
             tried: AtomicU64::new(0),
@@ -269,6 +273,11 @@ impl Table {
         }
     }
 
+    /// When the table was made.
+    pub fn created(&self) -> UnixSeconds {
+        self.latest().words()[header::CREATED].load(Ordering::Relaxed) as u32
+    }
+
     /// Sizes and uses; scans the whole table.
     pub fn info(&self, now: UnixSeconds) -> Info {
         self.latest().info_here(now)
@@ -279,7 +288,7 @@ impl Table {
         let mut info = Info {
             slots: slots.len() as u64,
             bytes: self.layout.bytes(),
-            created: self.words()[header::CREATED].load(Ordering::Relaxed) as u32,
+            created: self.created(),
             listed: 0,
             lifted: 0,
             below: 0,
@@ -370,11 +379,23 @@ impl Table {
         }
     }
 
-    /// False once the file at `path` is no longer this table: replaced, deleted, retired, or cut
-    /// short. One stat(2).
+    /// False once the file at `path` is no longer this table: replaced, deleted, retired, cut
+    /// short, or overwritten. One stat(2).
     pub fn is_current(&self, path: &Path) -> bool {
         // The file first: of one that was cut short not even the header may be touched.
-        self.identity.is_some() && identity_at(path) == self.identity && !self.is_retired()
+        self.identity.is_some()
+            && identity_at(path) == self.identity
+            && self.has_its_header()
+            && !self.is_retired()
+    }
+
+    /// Whether the header is the one that was opened. `cp` upon a table, to name one, puts another
+    /// one into the very same file, of the same length, but with another seed; by the old one
+    /// nobody would be found.
+    fn has_its_header(&self) -> bool {
+        let word = |place: usize| self.words()[place].load(Ordering::Relaxed);
+        // The checksum covers the rest, with the random number that each table has.
+        word(header::MAGIC) == layout::MAGIC && word(header::CHECKSUM) == self.checksum
     }
 
     /// Calls `function` with the table that counts.
@@ -398,7 +419,14 @@ impl Table {
     }
 
     /// The table that has replaced this one, and is not replaced itself; or this one.
+    #[inline]
     pub(crate) fn latest(&self) -> &Self {
+        if self.is_retired() { self.latest_after() } else { self }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn latest_after(&self) -> &Self {
         let mut table = self;
         while table.is_retired()
             && let Some(next) = table.successor()
@@ -498,7 +526,14 @@ impl Table {
         let words = self.words();
         let controls = &words[self.layout.controls.clone()];
         let bodies = words[self.layout.bodies.clone()].as_chunks().0;
-        Slots::new(controls, bodies, self.seed).replacing(self.unsettled().map(Self::slots))
+        let slots = Slots::new(controls, bodies, self.seed);
+        if self.predecessor.is_some() { self.with_old(slots) } else { slots }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn with_old<'a>(&'a self, slots: Slots<'a>) -> Slots<'a> {
+        slots.replacing(self.unsettled().map(Self::slots))
     }
 
     /// The slots, for a change of an entry.
@@ -513,8 +548,14 @@ impl Table {
     }
 
     pub(crate) fn lengths(&self) -> Lengths<'_> {
-        let old = self.unsettled().map(|old| &old.words()[header::LENGTHS]);
+        let old = self.predecessor.as_ref().and_then(|_| self.old_lengths());
         Lengths::new(&self.words()[header::LENGTHS]).replacing(old)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn old_lengths(&self) -> Option<&[AtomicU64]> {
+        self.unsettled().map(|old| &old.words()[header::LENGTHS])
     }
 
     pub(crate) fn policy_block(&self) -> PolicyBlock<'_> {

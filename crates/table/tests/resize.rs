@@ -193,6 +193,10 @@ fn nothing_is_lost_while_others_go_on() {
     const KEYS: u32 = 48;
     let (folder, path) = made(512);
     let table = WritableTable::open(&path).unwrap();
+    for bit in 2..5 {
+        let name = Name::new(format!("reason-{bit}").as_bytes()).unwrap();
+        assert_eq!(table.reason(name, true), bit);
+    }
     (0..KEYS).for_each(|i| _ = table.record(&report(client(i), 1, 0), now()).unwrap());
     let accepted: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(1)).collect();
     let (stop, resizes) = (AtomicBool::new(false), AtomicU32::new(0));

@@ -130,11 +130,16 @@ pub(crate) fn make(
 ) -> Result<Aside, CreateError> {
     let slots = options.slots.checked_next_multiple_of(8).and_then(Layout::of);
     let layout = slots.ok_or(CreateError::Slots { slots: options.slots })?;
-    let aside = make_aside(path)?;
     let step = |step| {
         let path = path.to_path_buf();
         move |error: io::Error| CreateError::System { path, step, error }
     };
+    // Beyond the limit (ulimit -f) the kernel would send a signal that ends the program.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if limit.is_some_and(|limit| limit < layout.bytes()) {
+        return Err(step("allocate the file")(rustix::io::Errno::FBIG.into()));
+    }
+    let aside = make_aside(path)?;
     allocate(&aside.file, layout.bytes()).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => {
             CreateError::NoSpace { path: path.to_path_buf(), bytes: layout.bytes() }

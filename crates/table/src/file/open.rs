@@ -195,7 +195,7 @@ pub(crate) fn open(path: &Path, access: Access, retired: Retired) -> Result<Open
     let memory = Memory::Mapped(map);
     // Whatever another process writes into the header from now on: where the sections lie was
     // decided by these words, and their end is the mapping's.
-    let layout = check(memory.words(), path, metadata.len())?;
+    let layout = check(memory.words(), metadata.len()).map_err(|misfit| misfit.at(path))?;
     if retired == Retired::Refused && memory.words()[header::RETIRED].load(Ordering::Relaxed) != 0 {
         return Err(OpenError::Retired { path: named() });
     }
@@ -203,31 +203,49 @@ pub(crate) fn open(path: &Path, access: Access, retired: Retired) -> Result<Open
     Ok(Opened { memory, layout, identity })
 }
 
+/// What is wrong with a header; [`Misfit::at`] says of which file.
+enum Misfit {
+    NotATable,
+    Version(u64),
+    Damaged(&'static str),
+    Length { found: u64, expected: u64 },
+}
+
+impl Misfit {
+    fn at(self, path: &Path) -> OpenError {
+        let path = path.to_path_buf();
+        match self {
+            Self::NotATable => OpenError::NotATable { path },
+            Self::Version(found) => OpenError::Version { path, found, expected: layout::VERSION },
+            Self::Damaged(what) => OpenError::Damaged { path, what },
+            Self::Length { found, expected } => OpenError::Length { path, found, expected },
+        }
+    }
+}
+
 /// Compares the header's fixed words with each other and with the file's length.
-fn check(words: &[AtomicU64], path: &Path, length: u64) -> Result<Layout, OpenError> {
-    let named = || path.to_path_buf();
+fn check(words: &[AtomicU64], length: u64) -> Result<Layout, Misfit> {
     let word = |place: usize| words[place].load(Ordering::Relaxed);
     if word(header::MAGIC) != layout::MAGIC {
-        return Err(OpenError::NotATable { path: named() });
+        return Err(Misfit::NotATable);
     }
     let found = word(header::VERSION);
     if found != layout::VERSION {
-        return Err(OpenError::Version { path: named(), found, expected: layout::VERSION });
+        return Err(Misfit::Version(found));
     }
-    let damaged = |what| OpenError::Damaged { path: named(), what };
     if word(header::FINGERPRINT) != layout::fingerprint() {
-        return Err(damaged("layout fingerprint"));
+        return Err(Misfit::Damaged("layout fingerprint"));
     }
     if word(header::CHECKSUM) != layout::header_checksum(words) {
-        return Err(damaged("checksum"));
+        return Err(Misfit::Damaged("checksum"));
     }
-    let layout = Layout::of(word(header::SLOTS)).ok_or_else(|| damaged("number of slots"))?;
+    let slots = word(header::SLOTS);
+    let layout = Layout::of(slots).ok_or(Misfit::Damaged("number of slots"))?;
     if word(header::BYTES) != layout.bytes() {
-        return Err(damaged("file size"));
+        return Err(Misfit::Damaged("file size"));
     }
     if length != layout.bytes() {
-        let expected = layout.bytes();
-        return Err(OpenError::Length { path: named(), found: length, expected });
+        return Err(Misfit::Length { found: length, expected: layout.bytes() });
     }
     Ok(layout)
 }

@@ -134,12 +134,3 @@ impl Slots<'_> {
         }
     }
 }
-
-impl Slots<'_> {
-    /// Whether two slots hold an entry for one key: what must never be.
-    pub(crate) fn has_two(&self, network: Network) -> bool {
-        let place = self.place(network);
-        let entries = place.slots().filter_map(|slot| self.entry_at(slot));
-        entries.filter(|view| view.network == network).count() > 1
-    }
-}

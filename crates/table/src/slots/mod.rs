@@ -41,10 +41,14 @@
 mod change;
 mod claim;
 mod evict;
+#[cfg(not(loom))]
+mod inspect;
 mod liveness;
 mod lookup;
 #[cfg(all(test, loom))]
 mod model;
+#[cfg(not(loom))]
+mod repair;
 mod resize;
 #[cfg(all(test, loom))]
 mod resize_model;
@@ -64,12 +68,16 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::word::{Control, Life, Tag};
 
 pub(crate) use change::{Change, Kind};
+#[cfg(not(loom))]
+pub(crate) use inspect::{EntryWords, Holds};
 pub(crate) use liveness::Liveness;
 #[cfg(not(loom))]
 pub(crate) use lookup::View;
+#[cfg(not(loom))]
+pub(crate) use repair::Bits;
 use resize::Old;
 #[cfg(not(loom))]
-pub(crate) use sweep::{SlotUse, Swept};
+pub(crate) use sweep::Swept;
 pub(crate) use update::Applied;
 
 /// Slots in a bucket: their control words fill one cache line of 64 bytes. loom explores

@@ -91,7 +91,7 @@ impl<'a> Slots<'a> {
         now: UnixSeconds,
         floor: u32,
         liveness: &Liveness,
-        mut on_evicted: impl FnMut(Network),
+        on_evicted: &mut dyn FnMut(Network),
     ) -> Result<(), Refusal> {
         let Some(old) = self.old() else { return Ok(()) };
         let (from, to) = (old.place(network), self.place(network));
@@ -124,7 +124,7 @@ impl<'a> Slots<'a> {
                     let stays = life.is_white() || life.is_endless();
                     let most = if stays { u32::MAX } else { life.remaining(now) };
                     match self.make_room(&to, now, floor, most, liveness) {
-                        Room::Made { evicted } => evicted.into_iter().for_each(&mut on_evicted),
+                        Room::Made { evicted } => evicted.into_iter().for_each(&mut *on_evicted),
                         Room::None if stays => return Err(Refusal::Full),
                         Room::None => {
                             if old.set_moved(frozen.slot, frozen.control) {
@@ -182,6 +182,7 @@ impl<'a> Slots<'a> {
     }
 
     /// Freezes one slot's words. Its control word as it is then.
+    #[inline(never)]
     pub(crate) fn freeze_slot(&self, slot: usize) -> Control {
         let mut control = self.control(slot);
         if !control.is_frozen() {

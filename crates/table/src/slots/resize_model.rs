@@ -92,12 +92,12 @@ fn key() -> Network {
 }
 
 fn record(slots: &Slots<'_>, change: &Change) -> Result<Applied, Refusal> {
-    slots.enter(key(), NOW, FLOOR, &ALIVE, |_| ())?;
+    slots.enter(key(), NOW, FLOOR, &ALIVE, &mut |_| ())?;
     slots.update(&slots.place(key()), change, &ALIVE, |_| ())
 }
 
 fn enter(slots: &Slots<'_>) {
-    slots.enter(key(), NOW, FLOOR, &ALIVE, |_| ()).unwrap();
+    slots.enter(key(), NOW, FLOOR, &ALIVE, &mut |_| ()).unwrap();
 }
 
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {

@@ -92,13 +92,13 @@ fn rejection(now: u32) -> Change {
 }
 
 fn record(slots: &Slots<'_>, key: Network, change: &Change) -> Result<Applied, Refusal> {
-    slots.enter(key, change.now, FLOOR, &ALIVE, |_| ())?;
+    slots.enter(key, change.now, FLOOR, &ALIVE, &mut |_| ())?;
     slots.update(&slots.place(key), change, &ALIVE, |_| ())
 }
 
 fn enter(slots: &Slots<'_>, key: Network) -> Vec<Network> {
     let mut evicted = Vec::new();
-    slots.enter(key, NOW, FLOOR, &KNOWS_THE_DEAD, |victim| evicted.push(victim)).unwrap();
+    slots.enter(key, NOW, FLOOR, &KNOWS_THE_DEAD, &mut |victim| evicted.push(victim)).unwrap();
     evicted
 }
 
@@ -201,6 +201,22 @@ fn a_report_is_counted_before_the_copy_or_in_the_new_table() {
     assert_eq!(record(&old, network(1), &rejection(NOW)).unwrap_err(), Refusal::Retired);
     record(&pair.new_slots(), network(1), &rejection(NOW)).unwrap();
     assert_eq!((pair.visible(network(1)), pair.count(network(1))), (1, Some(2)));
+}
+
+/// Who sweeps the old table, or makes room in it, does not know that it is being replaced. Caught: frozen
+/// words that are swapped all the same.
+#[test]
+fn a_frozen_entry_is_not_ended_in_the_old_table() {
+    let pair = Pair::new();
+    let old = pair.old();
+    record(&old, network(1), &rejection(NOW)).unwrap();
+    let frozen = pair.freeze(network(1));
+    let (slot, later) = (frozen.slot, NOW + 10_000);
+    assert_eq!(old.sweep(slot, Some((later, FLOOR)), &ALIVE), Swept::Nothing);
+    old.make_room(&old.place(network(1)), later, FLOOR, u32::MAX, &ALIVE);
+    assert_eq!(pair.count(network(1)), Some(1));
+    record(&pair.new_slots(), network(1), &rejection(NOW)).unwrap();
+    assert_eq!(pair.count(network(1)), Some(2));
 }
 
 /// A claim in the old table that was frozen cannot be published, taken away or given back; its key
@@ -329,7 +345,7 @@ fn a_full_new_table_loses_the_shortest_life_only() {
         record(&pair.new_slots(), network(100 + i), &white).unwrap();
     }
     let new = pair.new_slots();
-    let refused = new.enter(network(1), NOW, FLOOR, &ALIVE, |_| ());
+    let refused = new.enter(network(1), NOW, FLOOR, &ALIVE, &mut |_| ());
     assert_eq!(refused.unwrap_err(), Refusal::Full);
     let life = new.lookup(&new.place(network(1))).unwrap().life;
     assert!(life.is_white() && life.deadline() == ENDLESS);

@@ -4,26 +4,7 @@ use super::liveness::Liveness;
 use super::{Slots, evict};
 use crate::decision::UnixSeconds;
 use crate::network::Network;
-use crate::word::{Life, State};
-
-/// What a slot is in use for, as a scan saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SlotUse {
-    /// Free.
-    Empty,
-    /// An entry that a look-up finds; alive or expired.
-    Entry,
-    /// Its eviction has begun; whoever needs the slot finishes it.
-    Ending,
-    /// Claimed by a process that may be alive.
-    Claimed,
-    /// Claimed by a process that is dead; the sweep takes the slot back.
-    Abandoned,
-    /// Out of use until its former owner lets go or is proven dead.
-    Quarantined,
-    /// Holds what no writer writes.
-    Damaged,
-}
+use crate::word::State;
 
 impl Slots<'_> {
     /// Takes a slot back whose owner died, and ends the slot's entry if it has expired by `due`,
@@ -64,31 +45,6 @@ impl Slots<'_> {
     /// Whether a slot is out of use until its former owner lets go or is proven dead.
     pub(crate) fn is_quarantined(&self, slot: usize) -> bool {
         self.control(slot).is(State::Quarantined)
-    }
-
-    /// What a slot is in use for.
-    pub(crate) fn use_of(&self, slot: usize, liveness: &Liveness) -> SlotUse {
-        let control = self.control(slot);
-        match control.state() {
-            Some(State::Empty) => SlotUse::Empty,
-            Some(State::Claimed) if liveness.is_dead(control) => SlotUse::Abandoned,
-            Some(State::Claimed) => SlotUse::Claimed,
-            Some(State::Quarantined) => SlotUse::Quarantined,
-            Some(State::Ready) => {
-                if self.entry_at(slot).is_some() {
-                    SlotUse::Entry
-                } else if self.control(slot) != control {
-                    // It changed hands under our eyes; a claim is what it passes through.
-                    SlotUse::Claimed
-                } else if self.life(slot) == Life::dead(control.generation() + 1) {
-                    // The first of an eviction's two steps leaves exactly this.
-                    SlotUse::Ending
-                } else {
-                    SlotUse::Damaged
-                }
-            }
-            Some(State::Moved) | None => SlotUse::Damaged,
-        }
     }
 }
 

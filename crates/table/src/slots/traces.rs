@@ -140,9 +140,8 @@ fn a_writer_may_die_at_any_step_of_a_claim() {
         assert_eq!(count(&slots, network(1)), None, "what was not acknowledged is not seen");
         slots.update(&place, &rejection(NOW), &KNOWS_THE_DEAD, |_| ()).unwrap();
         assert_eq!((visible(&slots, network(1)), count(&slots, network(1))), (1, Some(1)));
-        let damaged = (0..slots.len())
-            .filter(|&slot| slots.use_of(slot, &KNOWS_THE_DEAD) == SlotUse::Damaged);
-        assert_eq!(damaged.count(), 0);
+        let is_sound = |slot| matches!(slots.inspect(slot).holds, Holds::Nothing | Holds::Entry(_));
+        assert!((0..slots.len()).all(is_sound));
     }
 }
 
@@ -287,7 +286,7 @@ fn a_half_done_eviction_is_finished_by_others() {
     let (slot, control, life) = slot_of(&slots, network(1));
     assert!(slots.swap_life(slot, life, Life::dead(control.generation() + 1))); // dies here
     assert_eq!(count(&slots, network(1)), None);
-    assert_eq!(slots.use_of(slot, &ALIVE), SlotUse::Ending);
+    assert!(matches!(slots.inspect(slot).holds, Holds::Ending));
     assert!(record(&slots, network(1), NOW).is_new);
     assert_eq!((visible(&slots, network(1)), count(&slots, network(1))), (1, Some(1)));
 }
@@ -348,7 +347,7 @@ fn a_key_in_a_strange_slot_is_no_entry() {
     heap.bodies[slot][field::KEY_LOW].store(low, Ordering::Relaxed);
     assert_eq!(count(&slots, network(9)), None);
     assert!(slots.entry_at(slot).is_none());
-    assert_eq!(slots.use_of(slot, &ALIVE), SlotUse::Damaged);
+    assert!(matches!(slots.inspect(slot).holds, Holds::Stray));
 }
 
 /// A new life has marks of its own from its first instant: those of the old one, the
