@@ -225,7 +225,7 @@ impl Table {
         let newer = (0..slots.len()).filter_map(move |slot| {
             slots.entry_at(slot).or_else(|| {
                 // Carried over into a table that replaces this one in the middle of the scan.
-                let key = slots.key_at(slot)?;
+                let key = slots.moved_at(slot)?;
                 self.latest().lookup(key)
             })
         });

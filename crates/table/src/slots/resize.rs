@@ -263,19 +263,26 @@ impl<'a> Slots<'a> {
         let place = self.place(network);
         place.slots().any(|slot| {
             let control = self.control(slot);
-            (control.is_ready_with(place.tag) || control.is_moved_with(place.tag))
-                && self.has_key(slot, network)
+            let is_its = control.is_ready_with(place.tag) && self.life(slot).is_of(control)
+                || control.is_moved_with(place.tag);
+            is_its && self.has_key(slot, network)
         })
     }
 
     /// The key in a slot of an old table, whether it was carried over or not.
     pub(crate) fn key_at(&self, slot: usize) -> Option<Network> {
+        // In this order: an entry becomes MOVED, never the other way round.
+        self.entry_at(slot).map(|view| view.network).or_else(|| self.moved_at(slot))
+    }
+
+    /// The key in a slot of an old table that was carried over.
+    pub(crate) fn moved_at(&self, slot: usize) -> Option<Network> {
         let control = self.control(slot);
         let body = &self.bodies[slot];
         let high = body[field::KEY_HIGH].load(Ordering::Relaxed);
         let low = body[field::KEY_LOW].load(Ordering::Relaxed);
-        let is_key = control.is(State::Ready) || control.is(State::Moved);
-        let network = Network::from_words(high, low, control.length()).filter(|_| is_key)?;
+        let is_moved = control.is(State::Moved);
+        let network = Network::from_words(high, low, control.length()).filter(|_| is_moved)?;
         (control.tag() == self.place(network).tag && !self.changed(slot, control))
             .then_some(network)
     }
