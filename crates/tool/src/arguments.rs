@@ -15,8 +15,8 @@ use crate::help;
 /// as a DNSBL. It shows who is listed and why, and lists, forgives or whitelists by hand. Every
 /// change is in force at once, for Exim and in DNS.
 ///
-/// The commands create, black, white, forgive, resize, and policy with an option need the right to write
-/// the table: run them as root, or as a member of its group. All others only read it, and never
+/// The commands create, black, white, forgive, resize, and policy and verify with an option need the
+/// right to write the table: run them as root, or as a member of its group. All others only read it, and never
 /// disturb a running system.
 #[derive(Parser)]
 #[command(name = "eximrbl", version, max_term_width = 100, after_long_help = help::GENERAL)]
@@ -99,9 +99,13 @@ pub(crate) enum Command {
         address: Network,
     },
 
-    /// Check the table's file for damage
+    /// Check the table's file for damage, and repair it
     #[command(after_long_help = help::VERIFY)]
-    Verify,
+    Verify {
+        /// Mend what can be mended while Exim and eximrbld go on
+        #[arg(long)]
+        repair: bool,
+    },
 
     /// Change how many entries the table can hold, while everything goes on
     ///

@@ -155,16 +155,36 @@ Examples:
 
 /// For `verify`.
 pub(crate) const VERIFY: &str = "\
-Reads the whole table, beside a running system if need be. A finding that is not harmful is a slot
-that comes back by itself, such as that of a writer that was killed. Unless a harmful
-one names another remedy, stop eximrbld and Exim, move the table away, and start them again:
+Reads the whole table, beside a running system if need be: nobody is held up. A finding that is not
+harmful costs a slot for a time, such as that of a writer that was killed, or a part of what `show`
+prints.
+
+With --repair, nobody is held up either. It
+  takes back slots of owners who are gone: dead; or another process has their pid, which root can
+    see; or nobody else has the table open, which root can see outside of containers
+  finishes evictions that were begun
+  ends entries that nobody can have made: a second one for one address (the one that look-ups
+    answer stays), a life that no change makes
+  puts slots to rest that hold what no writer writes: a writer who is stopped might still write
+    there; they are used again once nobody else has the table open: stop eximrbld and Exim, run it
+    again, and start them
+  makes entries visible that their prefix length hid
+  completes names whose text is known, and takes bits without a name out of entries
+  moves the number of the newest event past all events
+Not the policy: restart eximrbld, or run eximrbl policy --config FILE. For a harmful finding that is
+left and names no other remedy, stop eximrbld and Exim, move the table away, and start them again:
 eximrbld makes a new one.
 
-Exit status: 0 sound, 1 harmful findings, 2 error.
+Exit status: 0 sound, or all that was harmful is mended, 1 harmful findings (are left), 2 error.
 
 JSON keys:
   sound      true unless a finding is harmful
-  findings   [{harmful, text}…]";
+  mended     with --repair, what was done [text…], else null
+  findings   what was found, or with --repair what is left [{harmful, repairable, text}…]
+
+Examples:
+  eximrbl verify
+  eximrbl verify --repair";
 
 /// For `resize`.
 pub(crate) const RESIZE: &str = "\

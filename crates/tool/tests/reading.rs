@@ -369,7 +369,7 @@ fn verify_finds_a_new_table_sound() {
     assert_eq!(home.done(&["verify"]), format!("{}: sound\n", text(&home.table)));
     let (status, object) = home.json(&["verify"]);
     assert_eq!(status, 0);
-    assert_eq!(object, serde_json::json!({ "sound": true, "findings": [] }));
+    assert_eq!(object, serde_json::json!({ "sound": true, "mended": null, "findings": [] }));
 }
 
 #[test]
@@ -388,10 +388,10 @@ fn verify_tells_of_damage() {
     let said = home.negative(&["verify"]);
     assert!(said.contains("harmful: "), "{said}");
     let advice = said.lines().last().unwrap();
-    assert!(advice.contains("move the file away"), "{advice}");
+    assert!(advice.contains("eximrbl verify --repair mends "), "{advice}");
     let (status, object) = home.json(&["verify"]);
     assert_eq!((status, &object["sound"]), (1, &false.into()));
-    assert_keys(&object["findings"][0], &["harmful", "text"]);
+    assert_keys(&object["findings"][0], &["harmful", "repairable", "text"]);
     // The rest of the program goes on with what is left.
     home.done(&["info"]);
     home.done(&["list", "--all"]);
