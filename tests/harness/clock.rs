@@ -40,8 +40,14 @@ impl Clock {
 
     /// Sets the programs' time to so many seconds ahead of the machine's.
     pub fn set_ahead(&self, seconds: u32) {
+        self.set(&format!("+{seconds}"));
+    }
+
+    /// Sets the programs' time as libfaketime's documentation has it: `-1d` for a day before the
+    /// machine's, `@1970-01-01 00:10:00` for a time from which it then runs on.
+    pub fn set(&self, time: &str) {
         // Made aside and renamed: a program that looks meanwhile must not see half a number.
-        let aside = self.scratch.write("new", format!("+{seconds}\n"));
+        let aside = self.scratch.write("new", format!("{time}\n"));
         std::fs::rename(aside, self.file()).unwrap();
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The user, the groups, the capabilities, the mask, the state directory and the notification of
 //! `Type=notify` are as in the unit, read from the installed file. What is left out is the
-//! sandbox (`ProtectSystem=` and its kin); `systemd-analyze verify` reads it.
+//! sandbox (`ProtectSystem=` and its kin): `systemd-analyze verify` reads it, and the daemon's own
+//! test `sandbox` runs it, under a real systemd.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;

@@ -10,15 +10,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use eximrbl_table::{Expiry, WritableTable};
+use eximrbl_table::{Expiry, Table, UnixSeconds};
 use eximrbl_zone::{Config, ConfigError};
 use sd_notify::NotifyState;
 
 use crate::command_line::CommandLine;
+use crate::expiries::Expiries;
+use crate::holes;
 use crate::privileges::Identity;
+use crate::resizes::{self, Resizes};
 use crate::served::{ServeError, Served, Shared};
 use crate::systemd::{notify, notify_reloading};
 use crate::table_file::{Origin, TableError, open_or_make};
+use crate::writing::Writer;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,11 +34,16 @@ pub(crate) struct Reload;
 
 /// What the thread owns.
 pub(crate) struct Keeper {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) command_line: CommandLine,
-    pub(crate) identity: Identity,
+    shared: Arc<Shared>,
+    command_line: CommandLine,
+    identity: Identity,
     /// The configuration in force.
-    pub(crate) config: Config,
+    config: Config,
+    writer: Writer,
+    expiries: Expiries,
+    resizes: Resizes,
+    /// The trouble that was logged last, so that it is told once and not every second.
+    told: Option<String>,
 }
 
 /// Why a configuration was not reloaded.
@@ -61,37 +70,52 @@ pub(crate) fn start(
 
 /// Works until the serving thread ends.
 fn keep(mut keeper: Keeper, orders: &Receiver<Reload>) {
-    let mut told = None;
+    resizes::clean_up(&keeper.config.table.path);
     let mut swept = None;
     loop {
         let order = orders.recv_timeout(LOOK_EVERY);
-        keeper.look(&mut told);
+        keeper.look();
         match order {
             Ok(Reload) => keeper.reload(),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        let (now, expiry) = keeper.expiries.look();
         if swept.is_none_or(|at: Instant| at.elapsed() >= SWEEP_EVERY) {
-            keeper.sweep();
+            keeper.finish_resize();
+            keeper.sweep(now, expiry);
             swept = Some(Instant::now());
         }
     }
 }
 
 impl Keeper {
-    /// Sees to it that the table which is served is the one at the configured path. `told` is the
-    /// trouble that was logged last, so that it is told once and not every second.
-    fn look(&self, told: &mut Option<String>) {
-        let path = &self.config.table.path;
-        if self.shared.served().table.is_current(path) {
-            *told = None;
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        command_line: CommandLine,
+        identity: Identity,
+        config: Config,
+        writer: Writer,
+    ) -> Self {
+        let expiries = Expiries::of(&shared.served().table);
+        let resizes = Resizes::default();
+        Self { shared, command_line, identity, config, writer, expiries, resizes, told: None }
+    }
+
+    /// Sees to it that the table which is served is the one at the configured path.
+    fn look(&mut self) {
+        let path = self.config.table.path.clone();
+        let table = self.shared.served().table.clone();
+        // After a resize it is opened once more, to let go of the old one's memory.
+        if table.is_current(&path) && !table.holds_old() {
+            self.told = None;
             return;
         }
-        match self.renew() {
-            Ok(what) => {
-                tracing::warn!("table {} {what}", path.display());
-                self.identity.give_to_exim(path);
-                *told = None;
+        match self.renew(&table) {
+            Ok(()) => {
+                self.identity.give_to_exim(&path);
+                holes::fill(&path);
+                self.told = None;
             }
             Err(error) => {
                 let trouble = match error {
@@ -101,24 +125,43 @@ impl Keeper {
                     }
                     error => format!("still serving the table as it was: {error}"),
                 };
-                if told.as_ref() != Some(&trouble) {
+                if self.told.as_ref() != Some(&trouble) {
                     tracing::error!("{trouble}");
-                    *told = Some(trouble);
+                    self.told = Some(trouble);
                 }
             }
         }
     }
 
-    /// Serves the table that is at the path now, or a new one; says what it did.
-    fn renew(&self) -> Result<&'static str, ServeError> {
-        let settings = &self.config.table;
+    /// Serves the table that is at the path now, or a new one, in place of `old`; says what it did.
+    fn renew(&mut self, old: &Table) -> Result<(), ServeError> {
+        let settings = self.config.table.clone();
         let (table, origin) = open_or_make(&settings.path, settings.slots, &self.identity)?;
-        self.serve(&self.config, Arc::new(table))?;
-        Ok(match origin {
-            Origin::Found => "was replaced; reopened",
-            Origin::Made => "was gone; made an empty one",
-            Origin::Remade => "was damaged; made an empty one",
-        })
+        let info = table.info(eximrbl_table::now());
+        let config = self.config.clone();
+        self.serve(&config, Arc::new(table))?;
+        self.expiries.made(info.created);
+        let path = settings.path.display();
+        match origin {
+            // The old one is whole, or at least not cut short at this path: it may be looked at.
+            Origin::Found if old.is_current(&settings.path) => {}
+            Origin::Found if old.is_retired() => {
+                tracing::info!("table {path} was resized to {} slots", info.slots);
+            }
+            Origin::Found => tracing::warn!("table {path} was replaced; reopened"),
+            Origin::Made => tracing::warn!("table {path} was gone; made an empty one"),
+            Origin::Remade => tracing::warn!("table {path} was damaged; made an empty one"),
+        }
+        Ok(())
+    }
+
+    /// Finishes a resize that was interrupted.
+    fn finish_resize(&mut self) {
+        let served = self.shared.served();
+        // Of a table that was cut short since the last look nothing may be touched.
+        if served.table.is_current(&self.config.table.path) {
+            self.resizes.look(&served.table, &mut self.writer);
+        }
     }
 
     /// Puts the configuration file's zones and policy in force. What is wrong is said, and then
@@ -126,7 +169,14 @@ impl Keeper {
     fn reload(&mut self) {
         notify_reloading();
         match self.try_reload() {
-            Ok(zones) => tracing::info!("reloaded; zones: {zones}"),
+            Ok(zones) if self.shared.served().is_complete || !self.command_line.has_policy() => {
+                tracing::info!("reloaded; zones: {zones}");
+            }
+            Ok(zones) => {
+                tracing::warn!(
+                    "reloaded, but for the policy: the table can only be read; zones: {zones}"
+                );
+            }
             Err(error) => {
                 tracing::error!("not reloaded, the old configuration stays: {error}");
             }
@@ -142,18 +192,34 @@ impl Keeper {
         Ok(self.config.zones.len())
     }
 
-    fn serve(&self, config: &Config, table: Arc<WritableTable>) -> Result<(), ServeError> {
-        self.shared.replace(Served::new(config, self.command_line.has_policy(), table)?);
+    fn serve(&mut self, config: &Config, table: Arc<Table>) -> Result<(), ServeError> {
+        let has_policy = self.command_line.has_policy();
+        let writable = self.writer.open(&table);
+        let served = Served::new(config, has_policy, table, writable.as_ref())?;
+        self.shared.replace(served);
         Ok(())
     }
 
-    /// Removes what has expired, and takes back the slots of dead writers.
-    fn sweep(&self) {
-        let swept = self.shared.served().table.sweep(eximrbl_table::now(), Expiry::Due);
+    /// Removes what has expired, if the clock can be trusted, and takes back the slots of dead
+    /// writers. `now` is the time that was judged: the clock may be set at any instant.
+    fn sweep(&mut self, now: UnixSeconds, expiry: Expiry) {
+        if !self.shared.served().is_complete {
+            self.complete();
+        }
+        let Some(table) = self.writer.open(&self.shared.served().table) else { return };
+        let swept = table.sweep(now, expiry);
         if swept.reclaimed > 0 {
             tracing::info!("took back {} slots of writers that died", swept.reclaimed);
         }
         tracing::debug!("swept: {} expired", swept.expired);
+    }
+
+    /// Tries again to put in force what a table that could not be written kept from it.
+    fn complete(&mut self) {
+        let config = self.config.clone();
+        if let Err(error) = self.serve(&config, self.shared.served().table.clone()) {
+            tracing::debug!("not all of the configuration is in force: {error}");
+        }
     }
 }
 

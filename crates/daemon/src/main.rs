@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! startup:  command_line ─► configuration ─► table_file: make the table ─► listen: bind
-//!           ─► privileges: drop ─► served: table and zones, swapped as a whole
+//!           ─► privileges, confinement: drop ─► served: table and zones, swapped as a whole
 //!                                       ▲                 ▲
 //!                                       │ reads           │ swaps
 //! query ─► udp, tcp ─► packet ─► responder ─► records     keeper: reopens, sweeps, reloads
-//!                                                         ▲
-//! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ──┘
+//!                                                         ▲   │ expiries, clock: may entries end?
+//! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ─┘   │ writing: only while it works
 //! ```
 //!
 //! hickory-server reads the requests and writes the responses; the loops around the sockets are
@@ -20,7 +20,11 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 mod command_line;
+mod confinement;
+mod expiries;
+mod holes;
 mod keeper;
 mod listen;
 mod log;
@@ -28,14 +32,17 @@ mod packet;
 mod panics;
 mod privileges;
 mod records;
+mod resizes;
 mod responder;
 mod served;
 mod server;
+mod stand_in;
 mod startup;
 mod systemd;
 mod table_file;
 mod tcp;
 mod udp;
+mod writing;
 
 use std::process::ExitCode;
 

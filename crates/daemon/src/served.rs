@@ -2,19 +2,24 @@
 
 use std::sync::Arc;
 
-use eximrbl_table::{Policy, SetPolicyError, WritableTable};
+use eximrbl_table::{Policy, SetPolicyError, Table, WritableTable};
 use eximrbl_zone::{Config, ZoneError, Zones};
 use parking_lot::RwLock;
 
 use crate::records::Apex;
+use crate::stand_in::stand_in;
 use crate::table_file::TableError;
 
-/// A table with the zones that were resolved against its dictionary.
+/// A table with the zones that were resolved against its dictionary. All that answers queries has
+/// no more than this, and nothing in it can change the table: it is mapped for reading alone.
 pub(crate) struct Served {
-    pub(crate) table: Arc<WritableTable>,
+    pub(crate) table: Arc<Table>,
     pub(crate) zones: Zones,
     /// The zones' own records, by the zones' index.
     pub(crate) apexes: Vec<Apex>,
+    /// Whether all of the configuration is in force. It is not when the table could not be
+    /// written: then reasons may lack their names in it, and the policy may be another.
+    pub(crate) is_complete: bool,
 }
 
 /// Why a table cannot be served.
@@ -26,22 +31,30 @@ pub(crate) enum ServeError {
     Zone(#[from] ZoneError),
     #[error("policy: {0}")]
     Policy(#[from] SetPolicyError),
+    #[error("zones cannot be looked up in a table that is only read: no memory")]
+    Memory,
 }
 
 impl Served {
     /// Resolves the zones, and then, if the configuration has one, puts the policy in force.
+    /// `writable` is the same table, if it can be written.
     pub(crate) fn new(
         config: &Config,
         has_policy: bool,
-        table: Arc<WritableTable>,
+        table: Arc<Table>,
+        writable: Option<&WritableTable>,
     ) -> Result<Self, ServeError> {
-        let zones = Zones::resolve(config, &table)?;
+        let Some(writable) = writable else {
+            let names = stand_in(&table).ok_or(ServeError::Memory)?;
+            let zones = Zones::resolve(config, &names)?;
+            return Ok(Self { apexes: Apex::all(&zones), table, zones, is_complete: false });
+        };
+        let zones = Zones::resolve(config, writable)?;
         if has_policy && !is_in_force(&config.policy, &table.policy()) {
-            table.set_policy(&config.policy)?;
+            writable.set_policy(&config.policy)?;
             tracing::debug!("the policy of the configuration was written into the table");
         }
-        let apexes = Apex::all(&zones);
-        Ok(Self { table, zones, apexes })
+        Ok(Self { apexes: Apex::all(&zones), table, zones, is_complete: true })
     }
 }
 

@@ -4,17 +4,19 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use eximrbl_table::WritableTable;
+use eximrbl_table::Table;
 use eximrbl_zone::{Config, ConfigError};
 
 use crate::command_line::CommandLine;
+use crate::confinement::confine;
 use crate::keeper::Keeper;
 use crate::listen::{self, ListenError};
 use crate::privileges::{self, Identity, PrivilegeError};
 use crate::served::{ServeError, Served, Shared};
 use crate::server::{self, ServerError};
 use crate::table_file::{Origin, TableError, open_or_make};
-use crate::{log, panics};
+use crate::writing::Writer;
+use crate::{holes, log, panics};
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -77,13 +79,18 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let (_, origin) = open_or_make(&config.table.path, config.table.slots, &identity)?;
     let listeners = listen::bind_all(&config.dns.listen)?;
     identity.drop_privileges()?;
+    confine(&config.table.path);
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
-    let table = WritableTable::open(&config.table.path).map_err(TableError::from)?;
+    let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
     identity.give_to_exim(&config.table.path);
     tell(&config, origin);
-    let served = Served::new(&config, command_line.has_policy(), Arc::new(table))?;
+    holes::fill(&config.table.path);
+    let mut writer = Writer::new(config.table.path.clone());
+    let writable = writer.open(&table);
+    let served = Served::new(&config, command_line.has_policy(), table, writable.as_ref())?;
+    drop(writable);
     let shared = Arc::new(Shared::new(served));
-    let keeper = Keeper { shared: shared.clone(), command_line, identity, config };
+    let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer);
     Ok(server::run(keeper, shared, listeners)?)
 }
 

@@ -13,7 +13,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use eximrbl_table::{CreateError, OpenError, WritableTable};
+use eximrbl_table::{CreateError, OpenError, Table, WritableTable};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
@@ -47,14 +47,14 @@ pub(crate) enum TableError {
     MoveAside { path: PathBuf, damage: String, error: io::Error },
 }
 
-/// Opens the table. Makes one, and its directory if need be, where there is none; and where it
-/// was cut short or enlarged, after it has been moved aside.
+/// Opens the table for reading. Makes one, and its directory if need be, where there is none; and
+/// where it was cut short or enlarged, after it has been moved aside.
 pub(crate) fn open_or_make(
     path: &Path,
     slots: u64,
     identity: &Identity,
-) -> Result<(WritableTable, Origin), TableError> {
-    match WritableTable::open(path) {
+) -> Result<(Table, Origin), TableError> {
+    match Table::open(path) {
         Ok(table) => Ok((table, Origin::Found)),
         Err(OpenError::Missing { .. }) => make(path, slots, identity, Origin::Made),
         Err(error) => {
@@ -90,16 +90,16 @@ fn make(
     slots: u64,
     identity: &Identity,
     origin: Origin,
-) -> Result<(WritableTable, Origin), TableError> {
+) -> Result<(Table, Origin), TableError> {
     if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
         identity
             .make_directory(directory)
             .map_err(|error| TableError::Directory { path: directory.to_owned(), error })?;
     }
     match WritableTable::create(path, &identity.table_options(slots)) {
-        Ok(table) => Ok((table, origin)),
+        Ok(_) => Ok((Table::open(path)?, origin)),
         // Another process was faster.
-        Err(CreateError::Exists { .. }) => Ok((WritableTable::open(path)?, Origin::Found)),
+        Err(CreateError::Exists { .. }) => Ok((Table::open(path)?, Origin::Found)),
         Err(error) => Err(error.into()),
     }
 }

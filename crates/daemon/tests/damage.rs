@@ -233,3 +233,69 @@ fn without_exims_group_nothing_is_asked_for() {
     assert!(!daemon.log().contains("WARN"), "{}", daemon.log());
     daemon.wait_for("its group stays, there is no group Debian-exim here");
 }
+
+/// Makes a copy of a table that has holes where zeros were.
+fn copy_sparsely(from: &Path, to: &Path) {
+    let mut command = Command::new("cp");
+    let status = command.args(["--sparse=always", "--preserve=all"]).args([from, to]).status();
+    assert!(status.unwrap().success());
+}
+
+fn missing(path: &Path) -> u64 {
+    let found = fs::metadata(path).unwrap();
+    found.len().saturating_sub(found.blocks() * 512)
+}
+
+/// Caught: holes that are left; at the start, and in a table that takes another's place.
+#[test]
+fn holes_of_a_sparse_copy_are_filled() {
+    let place = Place::new();
+    let (table, whole) = (place.table(), place.path("whole"));
+    make(&whole);
+    black(&whole, "192.0.2.2");
+    copy_sparsely(&whole, &table);
+    if missing(&table) == 0 {
+        eprintln!("not run: the file system of {} makes no holes", table.display());
+        return;
+    }
+    let daemon = Daemon::start(&place, PLAIN);
+    daemon.wait_for("filled holes of ");
+    assert_eq!(missing(&table), 0);
+    assert_eq!(daemon.ask("2.2.0.192.rbl.example", A).addresses(), LISTED);
+    let next = place.path("next");
+    copy_sparsely(&whole, &next);
+    fs::rename(&next, &table).unwrap();
+    daemon.wait_for("was replaced; reopened");
+    common::wait_until(|| missing(&table) == 0, || daemon.log());
+    assert_eq!(daemon.ask("2.2.0.192.rbl.example", A).addresses(), LISTED);
+}
+
+/// Caught: a disk without room for that taken for one that cannot allocate.
+#[test]
+fn holes_that_cannot_be_filled_are_told() {
+    if !is_root() {
+        eprintln!("not run: needs root, to mount");
+        return;
+    }
+    let (place, disk) = (Place::new(), Place::new());
+    let whole = place.path("whole");
+    make(&whole);
+    black(&whole, "192.0.2.2");
+    let config = place.configure(PLAIN);
+    let text = fs::read_to_string(&config).unwrap();
+    let path = |place: &Place| format!("{:?}", place.table());
+    fs::write(&config, text.replace(&path(&place), &path(&disk))).unwrap();
+    // A disk that only this daemon sees, with less room than the table has bytes.
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-ec"]);
+    command.arg(
+        "mount -t tmpfs -o size=1m,mode=777 tmpfs \"$1\"
+         cp --sparse=always --preserve=all \"$2\" \"$1/table\"; shift 2; exec \"$@\"",
+    );
+    command.arg("sh").arg(disk.path("")).arg(&whole).arg(env!("CARGO_BIN_EXE_eximrbld"));
+    command.arg("--config").arg(&config).env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET");
+    let daemon = Daemon::run_command(command);
+    daemon.wait_for("it has holes (a sparse copy?) and the disk has no room to fill them");
+    assert_eq!(daemon.log().matches("ERROR").count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.ask("2.2.0.192.rbl.example", A).addresses(), LISTED);
+}

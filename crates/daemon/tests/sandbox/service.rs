@@ -1,0 +1,217 @@
+//! What the daemon must be able to do inside.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use eximrbl_table::{CreateOptions, Name, Report, Table, WritableTable, dictionary, now};
+
+use crate::machine::Machine;
+use crate::{UNIT, can_run, make_user};
+
+const CONFIGURATION: &str = "version = 1\n[dns]\nlisten = [\"127.0.0.1:53\", \"[::1]:53\"]\n\
+    [policy]\nbase_ttl = 600\n[table]\nslots = 4096\n";
+const ZONE: &str = "[[zone]]\nname = \"rbl.example\"\n";
+/// Names a table to the program of this test when it is run to resize it.
+const MARK: &str = "EXIMRBL_RESIZE";
+const PATH: &str = "/var/lib/eximrbl/table";
+
+/// Asks the daemon from inside, as a resolver's host does.
+fn dig(machine: &Machine, arguments: &str) -> String {
+    machine.succeed(&format!("dig +short +tries=2 {arguments}"))
+}
+
+/// Records a rejection as Exim's processes do, for so many seconds at least.
+fn record(path: &Path, client: &str, reason: &str) {
+    let table = WritableTable::open(path).unwrap();
+    let reason = table.reason(Name::new(reason.as_bytes()).unwrap(), true);
+    let network = client.parse().unwrap();
+    table
+        .record(&Report { network, reason, reporter: dictionary::LOCAL, weight: None }, now())
+        .unwrap();
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The fields of `/proc/PID/status`.
+fn status(machine: &Machine, field: &str) -> String {
+    let pid = machine.succeed("systemctl show -P MainPID eximrbld");
+    let text = machine.succeed(&format!("cat /proc/{}/status", pid.trim()));
+    let line = text.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
+    if !can_run() {
+        return;
+    }
+    let machine = Machine::start();
+    make_user(&machine);
+    machine.install(Path::new(env!("CARGO_BIN_EXE_eximrbld")), "/usr/sbin/eximrbld", 0o755);
+    machine.write("/etc/systemd/system/eximrbld.service", UNIT);
+    machine.write("/etc/eximrbl/eximrbl.toml", &format!("{CONFIGURATION}{ZONE}"));
+    machine.succeed("systemctl daemon-reload");
+
+    // Type=notify: this returns when the daemon has said that it is ready.
+    machine.succeed("systemctl start eximrbld");
+    let journal = machine.journal("eximrbld");
+    assert!(journal.contains("INFO ready"), "{journal}");
+    assert!(journal.contains("writes in /var/lib/eximrbl alone, by Landlock"), "{journal}");
+    assert!(!journal.contains("WARN") && !journal.contains("ERROR"), "{journal}");
+    let made = machine.succeed(&format!("stat -c '%a %U:%G' /var/lib/eximrbl {PATH}"));
+    assert_eq!(made, "755 eximrbl:eximrbl\n660 eximrbl:Debian-exim\n");
+
+    // "Empty capability set but the bind": number 10 is CAP_NET_BIND_SERVICE.
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(status(&machine, set), "0000000000000400", "{set}");
+    }
+    assert_eq!(status(&machine, "NoNewPrivs:"), "1");
+    assert_eq!(status(&machine, "Seccomp:"), "2", "no filter of system calls");
+    let user = machine.succeed("id -u eximrbl").trim().to_owned();
+    assert_eq!(status(&machine, "Uid:"), [&user[..]; 4].join(" "));
+
+    // Port 53, by both protocols and both families, reader of what others write.
+    let table = machine.path(PATH);
+    record(&table, "192.0.2.1", "rcpt");
+    for way in ["@127.0.0.1", "+tcp @127.0.0.1", "@::1", "+tcp @::1"] {
+        assert_eq!(dig(&machine, &format!("{way} 1.2.0.192.rbl.example")), "127.0.0.2\n", "{way}");
+    }
+
+    reload(&machine);
+    replaced(&machine);
+    swept(&machine);
+    resized(&machine);
+    died(&machine);
+
+    machine.succeed("systemctl stop eximrbld");
+    assert_eq!(machine.succeed("systemctl show -P Result eximrbld"), "success\n");
+}
+
+/// `systemctl reload`: zones and policy; a bad file is refused and the old one stays.
+fn reload(machine: &Machine) {
+    let codes = "codes = { rcpt = 9 }\n";
+    let policy = CONFIGURATION.replace("base_ttl = 600", "base_ttl = 601");
+    machine.write("/etc/eximrbl/eximrbl.toml", &format!("{policy}{ZONE}{codes}"));
+    machine.succeed("systemctl reload eximrbld");
+    machine.wait_for_line("eximrbld", "INFO reloaded; zones: 1");
+    assert_eq!(dig(machine, "@127.0.0.1 1.2.0.192.rbl.example"), "127.0.0.9\n");
+    assert_eq!(Table::open(&machine.path(PATH)).unwrap().policy().base_ttl, 601);
+    machine.write("/etc/eximrbl/eximrbl.toml", "version = 2\n");
+    assert!(!machine.run("systemctl reload eximrbld").status.success());
+    assert_eq!(dig(machine, "@127.0.0.1 1.2.0.192.rbl.example"), "127.0.0.9\n");
+    machine.write("/etc/eximrbl/eximrbl.toml", &format!("{CONFIGURATION}{ZONE}"));
+    machine.succeed("systemctl reload eximrbld");
+    wait_until("the first policy is back", || {
+        Table::open(&machine.path(PATH)).unwrap().policy().base_ttl == 600
+    });
+}
+
+/// Another table in the place of the served one; one that is gone; one that was cut short.
+fn replaced(machine: &Machine) {
+    let table = machine.path(PATH);
+    let numbers = machine.succeed("id -u eximrbl; getent group Debian-exim | cut -d : -f 3");
+    let numbers: Vec<u32> = numbers.lines().map(|line| line.parse().unwrap()).collect();
+    let aside = machine.path("/var/lib/eximrbl/other");
+    let options = CreateOptions { slots: 64, ..CreateOptions::default() };
+    drop(WritableTable::create(&aside, &options).unwrap());
+    chown(&aside, Some(numbers[0]), Some(numbers[1])).unwrap();
+    record(&aside, "192.0.2.2", "rcpt");
+    fs::rename(&aside, &table).unwrap();
+    machine.wait_for_line("eximrbld", "was replaced; reopened");
+    assert_eq!(dig(machine, "@127.0.0.1 2.2.0.192.rbl.example"), "127.0.0.2\n");
+
+    fs::remove_file(&table).unwrap();
+    machine.wait_for_line("eximrbld", "was gone; made an empty one");
+    let made = machine.succeed(&format!("stat -c '%a %U:%G' {PATH}"));
+    assert_eq!(made, "660 eximrbl:Debian-exim\n", "Exim could not write it");
+
+    fs::OpenOptions::new().write(true).open(&table).unwrap().set_len(4096).unwrap();
+    machine.wait_for_line("eximrbld", "was damaged; made an empty one");
+    record(&table, "192.0.2.3", "rcpt");
+    assert_eq!(dig(machine, "@127.0.0.1 3.2.0.192.rbl.example"), "127.0.0.2\n");
+}
+
+/// The keeper writes: what has expired goes.
+fn swept(machine: &Machine) {
+    let path = machine.path(PATH);
+    let table = WritableTable::open(&path).unwrap();
+    let policy = table.policy();
+    let short = eximrbl_table::Policy { base_ttl: 1, floor: 1, ..policy.clone() };
+    table.set_policy(&short).unwrap();
+    record(&path, "192.0.2.4", "rcpt");
+    let before = table.serial();
+    wait_until("the entry is swept", || table.serial() > before);
+    table.set_policy(&policy).unwrap();
+}
+
+/// A table of another size, and a service that notices it.
+fn resized(machine: &Machine) {
+    let path = machine.path(PATH);
+    record(&path, "192.0.2.5", "rcpt");
+    // From inside, where the path has no way round by /proc.
+    machine.install(&std::env::current_exe().unwrap(), "/usr/local/libexec/resize", 0o755);
+    machine.succeed(&format!(
+        "{MARK}={PATH} /usr/local/libexec/resize --ignored --exact service::resize"
+    ));
+    machine.wait_for_line("eximrbld", "was resized to 8192 slots");
+    assert_eq!(dig(machine, "@127.0.0.1 5.2.0.192.rbl.example"), "127.0.0.2\n");
+}
+
+/// Resizes a table: run inside by the test above, and by nobody else.
+#[test]
+#[ignore = "runs inside the machine of another test"]
+fn resize() {
+    if let Some(path) = std::env::var_os(MARK) {
+        WritableTable::open(path.as_ref()).unwrap().resize(8192).unwrap();
+    }
+}
+
+/// A table that is cut short, and touched before the daemon has seen that: the kernel ends it by
+/// SIGBUS, systemd starts it again, and the start puts a new table in the place of what is left.
+fn died(machine: &Machine) {
+    let pid = || machine.succeed("systemctl show -P MainPID eximrbld").trim().to_owned();
+    let tables = || machine.journal("eximrbld").matches("moved to /var/lib/eximrbl/table.").count();
+    for _ in 0..10 {
+        let (before, moved) = (pid(), tables());
+        let table = fs::OpenOptions::new().write(true).open(machine.path(PATH)).unwrap();
+        table.set_len(4096).unwrap();
+        let _ = machine.run("dig +short +tries=1 +time=1 @127.0.0.1 5.2.0.192.rbl.example");
+        wait_until("there is a new table", || tables() > moved);
+        wait_until("the daemon runs", || {
+            machine.run("systemctl is-active eximrbld").stdout == b"active\n"
+        });
+        record(&machine.path(PATH), "192.0.2.6", "rcpt");
+        assert_eq!(dig(machine, "@127.0.0.1 6.2.0.192.rbl.example"), "127.0.0.2\n");
+        // Else it has looked at the file in the instant before it was asked; the names of tables
+        // that are moved aside have seconds in them.
+        if pid() != before {
+            assert!(machine.journal("eximrbld").contains("status=7/BUS"), "it ended otherwise");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1100));
+    }
+    panic!("the daemon is never ended by SIGBUS");
+}
+
+/// The worth of the unit by systemd's own measure, from 0 (best) to 10. What is left is what the
+/// daemon needs: the network, its port, Exim's group, chown(2).
+#[test]
+fn systemd_finds_little_left_to_forbid() {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/eximrbld.service");
+    let mut command = std::process::Command::new("systemd-analyze");
+    // In tenths.
+    command.args(["security", "--offline=yes", "--no-pager", "--threshold=17", unit]);
+    let output = command.output().expect("the package systemd is needed (tests/run.sh)");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("Overall exposure level"), "{text}");
+}
