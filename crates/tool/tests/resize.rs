@@ -128,6 +128,7 @@ fn a_kill_before_any_system_call_loses_nothing() {
 }
 
 /// Runs a command and kills it before the system call of this number; true if it has fewer.
+#[allow(clippy::zombie_processes, reason = "waitpid takes it, or `end` does")]
 fn killed_before_call(mut command: Command, number: u32) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null());
     // SAFETY: between fork and exec nothing but ptrace(2) is called, which is safe there.
