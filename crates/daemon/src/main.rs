@@ -5,13 +5,13 @@
 //!           ─► privileges, confinement: drop ─► served: table and zones, swapped as a whole
 //!                                       ▲                 ▲
 //!                                       │ reads           │ swaps
-//! query ─► udp, tcp ─► packet ─► responder ─► records     keeper: reopens, sweeps, reloads
+//! query ─► udp, tcp ─► responder ─► eximrbl_dns           keeper: reopens, sweeps, reloads
 //!                                                         ▲   │ expiries, clock: may entries end?
 //! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ─┘   │ writing: only while it works
 //! ```
 //!
-//! hickory-server reads the requests and writes the responses; the loops around the sockets are
-//! our own, for the reasons that stand in `udp` and `tcp`.
+//! hickory-server's codec, in `eximrbl_dns`, reads the requests and writes the responses; the loops
+//! around the sockets are our own, for the reasons that stand in `udp` and `tcp`.
 //!
 //! One thread serves DNS, as an answer takes microseconds and never waits; a second one keeps
 //! table and configuration, which may wait for disks and locks. Nothing ends unnoticed: when a
@@ -28,10 +28,8 @@ mod holes;
 mod keeper;
 mod listen;
 mod log;
-mod packet;
 mod panics;
 mod privileges;
-mod records;
 mod resizes;
 mod responder;
 mod served;

@@ -1,6 +1,5 @@
-//! Panics: logged, and kept from ending service.
+//! Panics: logged. `eximrbl_dns` keeps them from ending service.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Lets panics be logged like all else, instead of as bare text.
@@ -14,12 +13,4 @@ pub(crate) fn install_hook() {
             tracing::error!("internal error no. {seen}, please report it: {panic}");
         }
     }));
-}
-
-/// Runs `work`; `None` when it panicked.
-///
-/// What `work` borrows stays usable: answering only reads, and what it reads is swapped as a
-/// whole, never half changed.
-pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
 }

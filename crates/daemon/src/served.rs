@@ -1,25 +1,31 @@
 //! What is served just now: a table, and the zones as views of it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
+use eximrbl_dns::Content;
 use eximrbl_table::{Policy, SetPolicyError, Table, WritableTable};
 use eximrbl_zone::{Config, ZoneError, Zones};
 use parking_lot::RwLock;
 
-use crate::records::Apex;
 use crate::stand_in::stand_in;
 use crate::table_file::TableError;
 
-/// A table with the zones that were resolved against its dictionary. All that answers queries has
-/// no more than this, and nothing in it can change the table: it is mapped for reading alone.
+/// All that answers queries has no more than this, and nothing in it can change the table: it is mapped
+/// for reading alone.
 pub(crate) struct Served {
-    pub(crate) table: Arc<Table>,
-    pub(crate) zones: Zones,
-    /// The zones' own records, by the zones' index.
-    pub(crate) apexes: Vec<Apex>,
+    pub(crate) content: Content,
     /// Whether all of the configuration is in force. It is not when the table could not be
     /// written: then reasons may lack their names in it, and the policy may be another.
     pub(crate) is_complete: bool,
+}
+
+impl Deref for Served {
+    type Target = Content;
+
+    fn deref(&self) -> &Content {
+        &self.content
+    }
 }
 
 /// Why a table cannot be served.
@@ -47,14 +53,14 @@ impl Served {
         let Some(writable) = writable else {
             let names = stand_in(&table).ok_or(ServeError::Memory)?;
             let zones = Zones::resolve(config, &names)?;
-            return Ok(Self { apexes: Apex::all(&zones), table, zones, is_complete: false });
+            return Ok(Self { content: Content::new(table, zones), is_complete: false });
         };
         let zones = Zones::resolve(config, writable)?;
         if has_policy && !is_in_force(&config.policy, &table.policy()) {
             writable.set_policy(&config.policy)?;
             tracing::debug!("the policy of the configuration was written into the table");
         }
-        Ok(Self { apexes: Apex::all(&zones), table, zones, is_complete: true })
+        Ok(Self { content: Content::new(table, zones), is_complete: true })
     }
 }
 

@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use eximrbl_dns::Transport;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::packet::{self, Transport};
 use crate::responder::Responder;
 
 /// Connections of one listening address; more wait to be accepted.
@@ -82,7 +82,7 @@ async fn serve_connection(
         timeout(PATIENCE, stream.read_exact(&mut length)).await??;
         let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
         timeout(PATIENCE, stream.read_exact(&mut query)).await??;
-        let response = packet::respond(&query, client, Transport::Tcp, responder);
+        let response = responder.respond(&query, client, Transport::Tcp);
         // What gets no answer is no DNS client.
         let Some(response) = response else { return Ok(()) };
         let length = u16::try_from(response.len()).map_err(io::Error::other)?;

@@ -10,6 +10,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
 
+use eximrbl_dns::Transport;
 use nix::cmsg_space;
 use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::sys::socket::{
@@ -17,7 +18,6 @@ use nix::sys::socket::{
 };
 use tokio::io::Interest;
 
-use crate::packet::{self, Transport};
 use crate::responder::Responder;
 
 /// Largest query that is read. Longer ones are cut, and then answered as malformed.
@@ -52,7 +52,7 @@ async fn serve_one(socket: &tokio::net::UdpSocket, responder: &Responder) -> io:
         Err(error) if is_passing(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
-    let response = packet::respond(&buffer[..length], client, Transport::Udp, responder);
+    let response = responder.respond(&buffer[..length], client, Transport::Udp);
     let Some(response) = response else {
         return Ok(());
     };

@@ -70,6 +70,8 @@ pub(crate) struct Apex {
     ttl: u32,
     soa: SOA,
     name_servers: Vec<Record>,
+    /// The SOA record's data in wire form, with a serial of 0.
+    soa_data: Box<[u8]>,
 }
 
 impl Apex {
@@ -87,7 +89,19 @@ impl Apex {
         let server =
             |server| Record::from_rdata(owner.clone(), NS_TTL, RData::NS(NS(name(server))));
         let name_servers = zone.name_servers().iter().map(server).collect();
-        Self { zone: owner, ttl, soa, name_servers }
+        let mut data = [primary.wire(), zone.contact().wire(), &[0; 4]].concat();
+        for time in [REFRESH, RETRY, EXPIRE] {
+            data.extend_from_slice(&time.to_be_bytes());
+        }
+        data.extend_from_slice(&ttl.to_be_bytes());
+        Self { zone: owner, ttl, soa, name_servers, soa_data: data.into() }
+    }
+
+    /// The SOA record's TTL, and its data before and after the serial, in wire form.
+    pub(crate) fn soa_wire(&self) -> (u32, &[u8], &[u8]) {
+        // Serial, three times and the negative TTL: five numbers of four bytes.
+        let (names, numbers) = self.soa_data.split_at(self.soa_data.len() - 20);
+        (self.ttl, names, &numbers[4..])
     }
 
     /// The SOA record. Its TTL and MINIMUM are both the negative TTL (RFC 2308 section 5).

@@ -2,15 +2,16 @@
 
 use std::net::SocketAddr;
 
+use eximrbl_table::UnixSeconds;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::proto::ProtoError;
 use hickory_server::server::Request;
 
-use crate::panics::caught;
-use crate::responder::{Reply, Responder, UDP_PAYLOAD};
+use super::responder::{self, Reply};
+use crate::caught::caught;
+use crate::content::Content;
+use crate::{PLAIN_PAYLOAD, UDP_PAYLOAD};
 
-/// Largest UDP response to a client that names no size (RFC 1035 section 4.2.1).
-const PLAIN_PAYLOAD: u16 = 512;
 /// Length of a DNS header.
 const HEADER: usize = 12;
 /// The bit that marks a response, in the header's third byte.
@@ -28,17 +29,20 @@ const NOTIMP: u8 = 4;
 
 /// What a packet came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
+pub enum Transport {
+    /// A datagram: responses may be cut.
     Udp,
+    /// A connection.
     Tcp,
 }
 
-/// The response to a packet; `None` for silence.
-pub(crate) fn respond(
+/// The response to a packet, whatever it is; `None` for silence. A panic becomes SERVFAIL.
+pub fn respond(
     packet: &[u8],
     client: SocketAddr,
     transport: Transport,
-    responder: &Responder,
+    content: &Content,
+    now: UnixSeconds,
 ) -> Option<Vec<u8>> {
     let header: [u8; HEADER] = *packet.first_chunk()?;
     // Responses are never answered, or two servers could talk for ever; nor is port 0.
@@ -54,7 +58,7 @@ pub(crate) fn respond(
             Transport::Tcp => Protocol::Tcp,
         };
         let request = Request::from_bytes(packet.to_vec(), client, protocol).ok()?;
-        let reply = responder.respond(&request);
+        let reply = responder::respond(&request, content, now);
         Some(encode(&request, reply, limit(&request, transport)))
     });
     let code = match response {

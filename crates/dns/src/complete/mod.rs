@@ -1,0 +1,6 @@
+//! Every query: hickory reads and writes the messages.
+
+mod packet;
+mod responder;
+
+pub use packet::{Transport, respond};

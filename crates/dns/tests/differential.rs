@@ -1,0 +1,324 @@
+//! The quick way and the complete one, asked the same: whatever the quick way does not decline, both
+//! answer with the same meaning.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use eximrbl_dns::{Content, RESPONSE_MAX, Transport, quick, respond};
+use eximrbl_table::{Name, Network, Report, Table, UnixSeconds, WritableTable, dictionary};
+use eximrbl_zone::{Config, Zones};
+use hickory_server::proto::op::Message;
+use hickory_server::proto::rr::Record;
+use proptest::prelude::*;
+
+const NOW: UnixSeconds = 1_795_326_190;
+
+/// Three zones, one below another, over a table with every kind of entry.
+static CONTENT: LazyLock<Content> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table");
+    let options = eximrbl_table::CreateOptions { slots: 1024, ..Default::default() };
+    let table = WritableTable::create(&path, &options).unwrap();
+    let config = "version = 1\n\
+        [[zone]]\nname = \"rbl.example\"\ncodes = { auth = 4, spam = 9 }\n\
+        ns = [\"ns1.example.net\", \"ns2.example.net\"]\n\
+        [[zone]]\nname = \"a1.b1.rbl.example\"\ntxt = \"{ip} {count} {reason} {ttl} {first} {last} {zone}\"\n\
+        [[zone]]\nname = \"wl.example\"\nlist = \"white\"\n";
+    let config = Config::parse(config, Path::new("test.toml")).unwrap();
+    let zones = Zones::resolve(&config, &table).unwrap();
+    let reason = |name: &str| table.reason(Name::new(name.as_bytes()).unwrap(), true);
+    let record = |network: &str, name: &str, reporter| {
+        let network: Network = network.parse().unwrap();
+        let weight = Some(2);
+        table.record(&Report { network, reason: reason(name), reporter, weight }, NOW).unwrap();
+    };
+    record("192.0.2.1", "auth", 0);
+    record("192.0.2.1", "spam", 0);
+    record("1.2.3.4", "rcpt", 0);
+    record("2001:db8::1", "rcpt", 0);
+    record("45.0.0.0/8", "manual", dictionary::ADMIN);
+    table.white("198.51.100.0/24".parse().unwrap(), None, dictionary::ADMIN, NOW).unwrap();
+    drop(table);
+    let table = Table::open(&path).unwrap();
+    // The mapping outlives the file.
+    Content::new(Arc::new(table), zones)
+});
+
+fn complete(packet: &[u8]) -> Option<Vec<u8>> {
+    let client: SocketAddr = "192.0.2.53:5353".parse().unwrap();
+    respond(packet, client, Transport::Udp, &CONTENT, NOW)
+}
+
+/// Compares both ways; whether the quick one answered.
+fn compare(packet: &[u8]) -> bool {
+    let mut out = [0xaa; RESPONSE_MAX];
+    let Some(length) = quick(packet, &CONTENT, NOW, &mut out) else { return false };
+    let quick = &out[..length];
+    let complete = complete(packet).expect("what one way answers, the other does not leave silent");
+    assert!(quick.len() <= complete.len().max(512), "no longer than it has to be");
+    assert_eq!(meaning(quick), meaning(&complete), "{packet:02x?}");
+    true
+}
+
+/// All that a client can see in a message, but for compression and the order of records.
+#[derive(Debug, PartialEq)]
+struct Meaning {
+    header: String,
+    question: Vec<u8>,
+    answers: Vec<String>,
+    authorities: Vec<String>,
+    additionals: Vec<String>,
+    edns: String,
+}
+
+fn meaning(bytes: &[u8]) -> Meaning {
+    let message = Message::from_vec(bytes).expect("a response can be read");
+    let texts = |records: &[Record]| {
+        let mut texts: Vec<_> = records.iter().map(|record| format!("{record:?}")).collect();
+        texts.sort();
+        texts
+    };
+    // As it came: names compare without regard to case, but a client that plays with the case wants
+    // its own back.
+    let end = 12 + bytes[12..].iter().position(|&byte| byte == 0).unwrap_or(0) + 5;
+    Meaning {
+        header: format!("{:?}", message.metadata),
+        question: bytes[12..end.min(bytes.len())].to_vec(),
+        answers: texts(&message.answers),
+        // Their owner is the zone, in the question's case or its own.
+        authorities: texts(&message.authorities).iter().map(|text| text.to_lowercase()).collect(),
+        additionals: texts(&message.additionals),
+        edns: format!("{:?}", message.edns),
+    }
+}
+
+/// A query in wire form.
+fn query(header: [u8; 4], name: &[u8], kind: u16, class: u16, opt: Option<&[u8]>) -> Vec<u8> {
+    let mut packet = header.to_vec();
+    packet.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(opt.is_some())]);
+    packet.extend_from_slice(name);
+    packet.extend_from_slice(&kind.to_be_bytes());
+    packet.extend_from_slice(&class.to_be_bytes());
+    packet.extend_from_slice(opt.unwrap_or_default());
+    packet
+}
+
+fn wire(text: &str) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for label in text.split('.').filter(|label| !label.is_empty()) {
+        wire.push(label.len() as u8);
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.push(0);
+    wire
+}
+
+fn reversed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}")
+        }
+        IpAddr::V6(v6) => {
+            let digits: Vec<_> =
+                format!("{:032x}", u128::from(v6)).chars().rev().map(String::from).collect();
+            digits.join(".")
+        }
+    }
+}
+
+const OPT: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+const PLAIN: [u8; 4] = [0x12, 0x34, 1, 0];
+
+/// What resolvers send every day is answered the quick way, every kind of it. Caught: a query that is
+/// declined without need; a wrong TTL, code or SOA; no AA; a question that is not as it came.
+#[test]
+fn everyday_queries_are_answered_the_quick_way() {
+    let v6 = reversed("2001:db8::1".parse().unwrap());
+    let v6_unlisted = reversed("2001:db8:0:7::1".parse().unwrap());
+    let names = [
+        "1.2.0.192.rbl.example",
+        "1.2.0.192.RBL.eXample",
+        "4.3.2.1.rbl.example",
+        "4.3.2.1.a1.b1.rbl.example",
+        "2.0.0.127.rbl.example",
+        "1.0.0.127.rbl.example",
+        "9.0.0.127.rbl.example",
+        "7.7.7.45.rbl.example",
+        "9.9.9.9.rbl.example",
+        "9.100.51.198.rbl.example",
+        "9.100.51.198.wl.example",
+        "127.rbl.example",
+        "rbl.example",
+        "b1.rbl.example",
+        "www.rbl.example",
+        "4.3.2.1.5.rbl.example",
+        "www.example.org",
+        &format!("{v6}.rbl.example"),
+        &format!("{v6_unlisted}.rbl.example"),
+        &v6[2..].to_owned().add_zone(),
+    ];
+    for name in names {
+        for kind in [1, 16, 28, 15, 65] {
+            for opt in [None, Some(OPT), Some(&[0, 0, 41, 0, 0, 0, 0, 128, 0, 0, 0][..])] {
+                for header in [PLAIN, [0, 0, 0, 0], [0xff, 0xff, 1, 0x20], [1, 2, 0, 0x30]] {
+                    let packet = query(header, &wire(name), kind, 1, opt);
+                    assert!(compare(&packet), "{name} {kind} {opt:?} {header:?} is declined");
+                }
+            }
+        }
+    }
+}
+
+trait AddZone {
+    fn add_zone(self) -> String;
+}
+
+impl AddZone for String {
+    fn add_zone(self) -> String {
+        self + ".rbl.example"
+    }
+}
+
+/// What is not plain is declined, so that those answer who know how.
+#[test]
+fn all_others_are_declined() {
+    let name = wire("1.2.0.192.rbl.example");
+    let plain = query(PLAIN, &name, 1, 1, None);
+    assert!(compare(&plain));
+    let declined = |packet: &[u8]| {
+        assert!(quick(packet, &CONTENT, NOW, &mut [0; RESPONSE_MAX]).is_none(), "{packet:02x?}");
+    };
+    for flags in [0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02] {
+        declined(&query([0, 0, flags, 0], &name, 1, 1, None));
+    }
+    for flags in [0x80, 0x40, 0x08, 0x01] {
+        declined(&query([0, 0, 0, flags], &name, 1, 1, None));
+    }
+    for kind in [0, 41, 128, 249, 251, 252, 253, 254, 255] {
+        declined(&query(PLAIN, &name, kind, 1, None));
+    }
+    for class in [0, 3, 254, 255] {
+        declined(&query(PLAIN, &name, 1, class, None));
+    }
+    for opt in [
+        &[0, 0, 41, 4, 208, 0, 1, 0, 0, 0, 0][..],
+        &[0, 0, 41, 4, 208, 1, 0, 0, 0, 0, 0],
+        &[0, 0, 41, 4, 208, 0, 0, 0, 1, 0, 0],
+        &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 3, 0, 0],
+        &[1, b'x', 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 1, 4, 208, 0, 0, 0, 0, 0, 0],
+        &OPT[..10],
+    ] {
+        declined(&query(PLAIN, &name, 1, 1, Some(opt)));
+    }
+    for at in 4..12 {
+        let mut packet = plain.clone();
+        packet[at] ^= 1;
+        declined(&packet);
+    }
+    declined(&query(PLAIN, &wire("rbl.example"), 6, 1, None));
+    declined(&query(PLAIN, &wire("rbl.example"), 2, 1, None));
+    declined(&query(PLAIN, b"\x03www\xc0\x0c", 1, 1, None));
+    declined(&query(PLAIN, &[&b"\x01a".repeat(128)[..], b"\0"].concat(), 1, 1, None));
+    declined(&[&plain[..], b"x"].concat());
+    for length in 0..plain.len() {
+        declined(&plain[..length]);
+    }
+}
+
+/// Labels of a query's name: addresses, parts of them, and anything.
+fn labels() -> impl Strategy<Value = Vec<u8>> {
+    let zone = prop_oneof![
+        6 => Just(".rbl.example"),
+        2 => Just(".a1.b1.rbl.example"),
+        2 => Just(".wl.example"),
+        1 => Just(".RbL.ExAmPlE"),
+        1 => Just(".example"),
+        1 => Just(""),
+    ];
+    let address = prop_oneof![
+        any::<IpAddr>(),
+        Just("192.0.2.1".parse().unwrap()),
+        Just("2001:db8::1".parse().unwrap()),
+        (0..=255_u8, 0..=255_u8).prop_map(|(a, b)| IpAddr::from([198, 51, a, b])),
+        (0..=255_u8).prop_map(|a| IpAddr::from([127, 0, 0, a])),
+    ];
+    let text = prop_oneof![
+        6 => address.clone().prop_map(reversed),
+        2 => (address, 1..63_usize).prop_map(|(a, n)| { let t = reversed(a); t[..n.min(t.len())].trim_matches('.').to_owned() }),
+        1 => "[a-z0-9.]{0,40}".prop_map(|t| t.trim_matches('.').to_owned()),
+        1 => "([0-9a-f]\\.){0,33}[0-9]{1,4}",
+    ];
+    (text, zone).prop_map(|(text, zone)| wire(&format!("{text}{zone}")))
+}
+
+fn opt() -> impl Strategy<Value = Option<Vec<u8>>> {
+    let options = prop_oneof![
+        4 => Just(vec![]),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+        1 => prop::collection::vec(any::<u8>(), 8).prop_map(|cookie| [&[0, 10, 0, 8][..], &cookie].concat()),
+    ];
+    let record = (
+        any::<u16>(),
+        prop_oneof![5 => Just(0_u8), 1 => any::<u8>()],
+        prop_oneof![5 => Just(0_u8), 1 => any::<u8>()],
+        any::<bool>(),
+        options,
+    )
+        .prop_map(|(payload, code, version, dnssec_ok, options)| {
+            let mut record = vec![0, 0, 41];
+            record.extend_from_slice(&payload.to_be_bytes());
+            record.extend_from_slice(&[code, version, u8::from(dnssec_ok) << 7, 0]);
+            record.extend_from_slice(&(options.len() as u16).to_be_bytes());
+            record.extend_from_slice(&options);
+            record
+        });
+    prop::option::of(record)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    /// Queries of every shape: the same meaning, always.
+    #[test]
+    fn both_ways_mean_the_same(
+        id: [u8; 2],
+        flags in prop_oneof![4 => Just([1_u8, 0]), 1 => any::<[u8; 2]>()],
+        name in labels(),
+        kind in prop_oneof![4 => Just(1_u16), 2 => Just(16), 2 => 0..300_u16, 1 => any::<u16>()],
+        class in prop_oneof![8 => Just(1_u16), 1 => any::<u16>()],
+        opt in opt(),
+    ) {
+        compare(&query([id[0], id[1], flags[0], flags[1]], &name, kind, class, opt.as_deref()));
+    }
+
+    /// Packets that were good, with some bytes changed, cut off or added.
+    #[test]
+    fn damaged_packets_mean_the_same(
+        name in labels(),
+        opt in opt(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        more in prop::collection::vec(any::<u8>(), 0..8),
+    ) {
+        let mut packet = query(PLAIN, &name, 1, 1, opt.as_deref());
+        packet.extend_from_slice(&more);
+        for (at, byte) in changes {
+            let at = at.index(packet.len());
+            packet[at] = byte;
+        }
+        if let Some(cut) = cut {
+            packet.truncate(cut.index(packet.len()));
+        }
+        compare(&packet);
+    }
+
+    /// Any bytes.
+    #[test]
+    fn any_bytes_mean_the_same(packet in prop::collection::vec(any::<u8>(), 0..600)) {
+        compare(&packet);
+    }
+}
