@@ -6,6 +6,7 @@
 
 use std::panic::{self, PanicHookInfo, UnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{TryLockError, TryLockResult};
 
 use crate::tell::{self, Cause};
 
@@ -25,6 +26,16 @@ pub(crate) fn contained<T>(function: impl FnOnce() -> T + UnwindSafe) -> Option<
             std::mem::forget(payload);
             None
         }
+    }
+}
+
+/// A lock that was tried: its guard, unless somebody has it. A panic that was contained while it was
+/// held keeps nobody out: what it guards is only ever replaced as a whole.
+pub(crate) fn unpoisoned<Guard>(tried: TryLockResult<Guard>) -> Option<Guard> {
+    match tried {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 

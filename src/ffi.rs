@@ -6,10 +6,9 @@
 
 use std::ffi::{CStr, c_char, c_int};
 use std::slice;
+use std::sync::Mutex;
 
-use parking_lot::Mutex;
-
-use crate::contain::contained;
+use crate::contain::{contained, unpoisoned};
 use crate::exim::declared::{EXIM_DLFUNC_ARGUMENTS_MAX, EXIM_OK, exim_uschar};
 use crate::functions::{self, LOOKUP_SIZE};
 use crate::line::Line;
@@ -59,10 +58,14 @@ export! {
     rbl_lookup, c"", |arguments| {
         // On the heap, from the first call on: 2.5 kB more of static data would be one more page
         // to map in every process, and most never look anything up.
-        static TEXT: Mutex<Option<Box<Line<LOOKUP_SIZE>>>> = Mutex::new(None);
+        static TEXT: Mutex<Vec<Line<LOOKUP_SIZE>>> = Mutex::new(Vec::new());
         // Taken only when a signal's handler or another thread calls in: never within Exim.
-        let Some(mut text) = TEXT.try_lock() else { return c"".as_ptr() };
-        let text = text.get_or_insert_with(|| Box::new(Line::new()));
+        let Some(mut text) = unpoisoned(TEXT.try_lock()) else { return c"".as_ptr() };
+        if text.is_empty() && text.try_reserve_exact(1).is_ok() {
+            text.push(Line::new());
+        }
+        // Without memory nothing is known.
+        let Some(text) = text.first_mut() else { return c"".as_ptr() };
         text.clear();
         functions::lookup(arguments, text);
         text.terminated().as_ptr()

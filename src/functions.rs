@@ -124,12 +124,14 @@ pub(crate) fn lookup<const SIZE: usize>(given: &[&[u8]], line: &mut Line<SIZE>) 
     });
 }
 
-/// `rbl_preload {path}`: opens the table, for the children to inherit it.
+/// `rbl_preload {path}`: opens the table, for the children to inherit it. Each child looks for
+/// itself whether it still is whole, even within the second of this look.
 pub(crate) fn preload(given: &[&[u8]]) {
     if let Some(path) = arguments::preload(given, &mut complain) {
         open::give_path(path);
     }
     open::with_table(now(), |_| ());
+    open::look_again();
 }
 
 /// `rbl_version`: yields nothing by itself, its text never changes.

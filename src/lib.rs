@@ -5,7 +5,7 @@
 //!
 //! * every function returns `OK`, whatever happens: anything else would defer or reject mail;
 //! * nothing waits: no lock is ever waited for, and only opening the table makes system calls;
-//! * nothing is allocated once the table is open;
+//! * nothing is allocated once the table is open, and want of memory ends nobody ([`reserve`]);
 //! * a panic ends in the function that was called, and is told in Exim's main log;
 //! * what goes wrong is told there too, once per process and cause.
 //!
@@ -19,4 +19,5 @@ mod ffi;
 mod functions;
 mod line;
 mod open;
+mod reserve;
 mod tell;

@@ -12,18 +12,48 @@
 //! Nobody waits for a lock. Exim has no threads, so the lock is always free; were it not (another
 //! program, or a signal's handler that calls in), the caller opens the table for itself.
 //!
-//! Accepted: a table that is cut short while it is in use kills the process that touches the lost
-//! part (SIGBUS), within the second before the look finds it out. Nothing of eximrbl ever
-//! truncates a table, and a look at every call would cost more than the call itself.
+//! # A table that is cut short
+//!
+//! Who touches a page of the mapping that the file has no more is ended by SIGBUS, and that would
+//! be a process of Exim's, in silence. A handler is out of the question: signals are Exim's own.
+//! Nor does Linux have anything else by which a file with a name, written by many through their
+//! mappings, could be kept from being cut by one of them. All of this was tried:
+//!
+//! | means | why not |
+//! |---|---|
+//! | seals (`F_SEAL_SHRINK`) | only for a memfd. It can get no name, neither by a link nor by a bind mount: a daemon would have to hand it out, and Exim to wait for that |
+//! | leases (`F_SETLEASE`) | refused as soon as two have the file open for writing |
+//! | `chattr +a`, `+i` | forbid the shared mapping (`+a`), or the opening for writing (`+i`), itself |
+//! | mlock(2) | the pages go all the same |
+//! | `MADV_POPULATE_WRITE` before each touch, fstat(2) in each call | tell what was true a moment ago, for 0.8 µs a page, or 150 ns where the whole call takes 90 |
+//!
+//! So there are, from the outside in:
+//!
+//! * Rights: the file's owner, Exim's group and root may write it, nobody else (mode 0660, and
+//!   one that anybody may write is refused); the folder is its owner's alone.
+//! * Nothing of eximrbl ever cuts a table; new ones are made aside and renamed into the place. All
+//!   blocks are allocated beforehand, so that a full disk is no cause of SIGBUS.
+//! * Each process looks before its first touch, and once in every further second: of a file that
+//!   has not the length any more, nothing is touched. So does a child of a daemon that has called
+//!   `rbl_preload`. Exim's children, most of which make one call in their life, are exposed for the
+//!   microsecond between look and touch.
+//! * The daemon looks each second as well, moves a cut table aside and makes a new one.
+//!
+//! What remains: a process that has made a call dies if it makes another in the same second, and
+//! the table was cut in between. The client sees a lost connection and comes again; Exim's daemon
+//! and all others go on. `cp`, `>`, `tee`, `dd`, `scp`, `tar --overwrite`, vim and ed cut the file
+//! that they write; `mv`, `install`, `ln -f`, `cp --remove-destination`, `sed -i`, tar and git put
+//! a new one in its place, which harms nobody.
 
 use std::ffi::{CStr, OsStr};
 use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use eximrbl_table::{OpenError, Table, UnixSeconds, WritableTable};
-use parking_lot::{RwLock, RwLockWriteGuard};
 
+use crate::contain::unpoisoned;
 use crate::exim;
 use crate::tell::{self, Cause};
 
@@ -53,7 +83,12 @@ impl Opened {
     fn open(path: &Path) -> Result<Self, OpenError> {
         match WritableTable::open(path) {
             Ok(table) => Ok(Self::Writable(table)),
-            Err(error) => Table::open(path).map(Self::ReadOnly).map_err(|_| error),
+            // May the file be read, that tells more than that it may not be written: of a stranger's
+            // file nobody shall be told to let Exim write it.
+            Err(error) => Table::open(path).map(Self::ReadOnly).map_err(|read| match read {
+                OpenError::Denied { .. } => error,
+                other => other,
+            }),
         }
     }
 }
@@ -89,23 +124,34 @@ static GIVEN: RwLock<Option<PathBuf>> = RwLock::new(None);
 
 /// Calls `function` with the table; `None` when there is none (which is told once).
 pub(crate) fn with_table<T>(now: UnixSeconds, function: impl FnOnce(&Opened) -> T) -> Option<T> {
-    if let Some(held) = HELD.try_read()
-        && held.looked == Some(now)
-    {
-        return held.opened.as_ref().map(function);
+    let fresh = unpoisoned(HELD.try_read()).filter(|held| held.looked == Some(now));
+    match fresh.or_else(|| looked_at(now)) {
+        Some(held) => held.opened.as_ref().map(function),
+        None => opened_aside().as_ref().map(function),
     }
-    with_path(|path| match HELD.try_write() {
-        Some(mut held) => {
-            held.look(path, now);
-            RwLockWriteGuard::downgrade(held).opened.as_ref().map(function)
-        }
-        None => open_or_tell(path).as_ref().map(function),
+}
+
+/// What is held, after a look at the file; `None` if another is at it.
+#[cold]
+#[inline(never)]
+fn looked_at(now: UnixSeconds) -> Option<RwLockReadGuard<'static, Held>> {
+    with_path(|path| {
+        let mut held = unpoisoned(HELD.try_write())?;
+        held.look(path, now);
+        Some(RwLockWriteGuard::downgrade(held))
     })?
+}
+
+/// The table, opened for this one call.
+#[cold]
+#[inline(never)]
+fn opened_aside() -> Option<Opened> {
+    with_path(open_or_tell)?
 }
 
 /// Has the next call look at the file again, whatever the second.
 pub(crate) fn look_again() {
-    if let Some(mut held) = HELD.try_write() {
+    if let Some(mut held) = unpoisoned(HELD.try_write()) {
         held.looked = None;
     }
 }
@@ -114,7 +160,7 @@ pub(crate) fn look_again() {
 pub(crate) fn give_path(path: &[u8]) {
     let path = Path::new(OsStr::from_bytes(path));
     if with_path(|used| used == path || exim::environment(VARIABLE).is_some()) == Some(false)
-        && let Some(mut given) = GIVEN.try_write()
+        && let Some(mut given) = unpoisoned(GIVEN.try_write())
     {
         *given = Some(path.to_owned());
         look_again();
@@ -126,14 +172,30 @@ pub(crate) fn with_path<T>(function: impl FnOnce(&Path) -> T) -> Option<T> {
     if let Some(path) = exim::environment(VARIABLE) {
         return Some(function(Path::new(OsStr::from_bytes(path))));
     }
-    let given = GIVEN.try_read()?;
+    let given = unpoisoned(GIVEN.try_read())?;
     Some(function(given.as_deref().unwrap_or(Path::new(eximrbl_table::DEFAULT_PATH))))
 }
 
 fn open_or_tell(path: &Path) -> Option<Opened> {
     Opened::open(path)
         .map_err(|error| {
-            tell::once(Cause::Open, format_args!("{error}; until then, nothing is recorded"));
+            let remedy = remedy(&error);
+            tell::once(
+                Cause::Open,
+                format_args!("{error}{remedy}; until then, nothing is recorded"),
+            );
         })
         .ok()
+}
+
+/// What to do about a failure of the system, whose own words do not say it.
+fn remedy(error: &OpenError) -> &'static str {
+    let OpenError::System { error, .. } = error else { return "" };
+    match error.raw_os_error() {
+        Some(libc::ELOOP | libc::ENOTDIR | libc::ENAMETOOLONG) => "; check the path",
+        Some(libc::EMFILE | libc::ENFILE) => "; raise the limit of open files",
+        Some(libc::ENOMEM) => "; free memory, or raise Exim's limit of it (ulimit -v)",
+        Some(libc::EIO) => "; check the disk",
+        _ => "",
+    }
 }

@@ -2,6 +2,8 @@
 //! answer with the same meaning.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod meaning;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -9,9 +11,9 @@ use std::sync::{Arc, LazyLock};
 use eximrbl_dns::{Content, RESPONSE_MAX, Transport, quick, respond};
 use eximrbl_table::{Name, Network, Report, Table, UnixSeconds, WritableTable, dictionary};
 use eximrbl_zone::{Config, Zones};
-use hickory_server::proto::op::Message;
-use hickory_server::proto::rr::Record;
 use proptest::prelude::*;
+
+use meaning::meaning;
 
 const NOW: UnixSeconds = 1_795_326_190;
 
@@ -60,38 +62,6 @@ fn compare(packet: &[u8]) -> bool {
     assert!(quick.len() <= complete.len().max(512), "no longer than it has to be");
     assert_eq!(meaning(quick), meaning(&complete), "{packet:02x?}");
     true
-}
-
-/// All that a client can see in a message, but for compression and the order of records.
-#[derive(Debug, PartialEq)]
-struct Meaning {
-    header: String,
-    question: Vec<u8>,
-    answers: Vec<String>,
-    authorities: Vec<String>,
-    additionals: Vec<String>,
-    edns: String,
-}
-
-fn meaning(bytes: &[u8]) -> Meaning {
-    let message = Message::from_vec(bytes).expect("a response can be read");
-    let texts = |records: &[Record]| {
-        let mut texts: Vec<_> = records.iter().map(|record| format!("{record:?}")).collect();
-        texts.sort();
-        texts
-    };
-    // As it came: names compare without regard to case, but a client that plays with the case wants
-    // its own back.
-    let end = 12 + bytes[12..].iter().position(|&byte| byte == 0).unwrap_or(0) + 5;
-    Meaning {
-        header: format!("{:?}", message.metadata),
-        question: bytes[12..end.min(bytes.len())].to_vec(),
-        answers: texts(&message.answers),
-        // Their owner is the zone, in the question's case or its own.
-        authorities: texts(&message.authorities).iter().map(|text| text.to_lowercase()).collect(),
-        additionals: texts(&message.additionals),
-        edns: format!("{:?}", message.edns),
-    }
 }
 
 /// A query in wire form.
@@ -226,6 +196,16 @@ fn all_others_are_declined() {
     declined(&[&plain[..], b"x"].concat());
     for length in 0..plain.len() {
         declined(&plain[..length]);
+    }
+}
+
+/// A question has nothing before it that its name could point to but the header, and that changes: it
+/// is malformed, and is not repeated. Caught: a response that nobody could read.
+#[test]
+fn a_name_that_points_into_the_header_is_malformed() {
+    for name in [&b"\xc0\x00"[..], b"\x03www\xc0\x04", b"\xc0\x0c", b"\x01a\xc0\x0c", b"\x80"] {
+        let response = complete(&query(PLAIN, name, 1, 1, None)).unwrap();
+        assert_eq!(response, [0x12, 0x34, 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0], "{name:?}");
     }
 }
 

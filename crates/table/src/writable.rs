@@ -37,6 +37,12 @@ impl Deref for WritableTable {
     }
 }
 
+impl From<WritableTable> for Table {
+    fn from(table: WritableTable) -> Self {
+        table.0
+    }
+}
+
 /// One report of rejections.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {

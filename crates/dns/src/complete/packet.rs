@@ -50,7 +50,7 @@ pub fn respond(
         return None;
     }
     let response = caught(|| {
-        if !has_plausible_counts(header) {
+        if !has_plausible_counts(header) || !has_plain_name(packet) {
             return None;
         }
         let protocol = match transport {
@@ -80,6 +80,21 @@ fn has_plausible_counts(header: [u8; HEADER]) -> bool {
     // One question (RFC 9619), and a few records: OPT, a signature, an IXFR query's SOA.
     let (counts, _) = header[4..].as_chunks();
     counts.iter().map(|&count| usize::from(u16::from_be_bytes(count))).sum::<usize>() <= RECORDS_MAX
+}
+
+/// Whether the question's name, if there is one, is written out. Nothing stands before it that a
+/// compression pointer could point to, but the header; and that is another one in the response,
+/// where the question is repeated as it came.
+fn has_plain_name(packet: &[u8]) -> bool {
+    let mut at = HEADER;
+    while let Some(&length) = packet.get(at) {
+        match length {
+            0 => break,
+            1..64 => at += 1 + usize::from(length),
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// How long the response may be.

@@ -155,7 +155,11 @@ impl Slots<'_> {
             if self.control(slot) != claim {
                 return false;
             }
-            if self.swap_life(slot, old, life) {
+            // Frozen or not: a resize freezes the control word first, so a frozen life under a claim
+            // that stands is damage.
+            let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+            let word = &self.bodies[slot][field::LIFE];
+            if word.compare_exchange(old.0, life.0, success, failure).is_ok() {
                 let ready = Control::ready(claim.generation(), place.tag);
                 return self.swap_control(slot, claim, ready);
             }

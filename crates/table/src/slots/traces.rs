@@ -390,6 +390,19 @@ fn forgiving_ends_a_second_entry_as_well() {
     assert_eq!(visible(&slots, network(1)), 0);
 }
 
+/// A damaged file: the life of a free slot is frozen. It is overwritten, and costs nothing. Caught: a
+/// publication by way of `swap_life`, which tried a thousand times a thousand, and gave up.
+#[test]
+fn a_frozen_life_in_a_free_slot_is_overwritten() {
+    let heap = Heap::new();
+    let slots = heap.slots();
+    for body in &heap.bodies {
+        body[field::LIFE].store(crate::word::FROZEN_LIFE, Ordering::Relaxed);
+    }
+    assert_eq!(record(&slots, network(1), NOW).retries, 0);
+    assert_eq!(count(&slots, network(1)), Some(1));
+}
+
 /// How long a claim is waited for is a matter of time alone: by turns of the scheduler, each of
 /// them milliseconds on a busy machine, a report could take seconds.
 #[test]

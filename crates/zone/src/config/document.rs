@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Key, Step, Wrong};
+use super::error::{ConfigError, Key, Step, Wrong, printable};
 use super::spec::Spec;
 
 /// A file that is valid TOML.
@@ -30,7 +30,7 @@ impl<'a> Document<'a> {
         Err(ConfigError::Syntax {
             path: path.to_owned(),
             line: line_at(text.as_bytes(), at),
-            problem: format!("{}{word}", error.message()),
+            problem: format!("{}{word}", printable(error.message())),
         })
     }
 
@@ -136,7 +136,7 @@ fn is_short(word: &str) -> bool {
 
 /// The parser's messages, without the words of its implementation.
 fn in_plain_words(message: &str) -> String {
-    message
+    printable(message)
         .replace("unknown field `", "unknown key `")
         .replace("expected i64", "expected a whole number")
         .replace("expected a sequence", "expected a list in [ ]")

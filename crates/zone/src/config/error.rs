@@ -54,8 +54,21 @@ pub(super) struct Wrong {
 
 impl Wrong {
     pub(super) fn new(key: Key, problem: impl Into<String>) -> Self {
-        Self { key, problem: problem.into() }
+        Self { key, problem: printable(&problem.into()) }
     }
+}
+
+/// A text that may repeat what the file holds, for one line of a terminal or log: control characters
+/// are written out.
+pub(super) fn printable(text: &str) -> String {
+    let mut clear = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => clear.extend(character.escape_default()),
+            false => clear.push(character),
+        }
+    }
+    clear
 }
 
 /// The way to a value: names of tables and keys, and places in arrays.
@@ -98,8 +111,8 @@ impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (place, step) in self.steps.iter().enumerate() {
             match step {
-                Step::Name(name) if place == 0 => f.write_str(name)?,
-                Step::Name(name) => write!(f, ".{name}")?,
+                Step::Name(name) if place == 0 => f.write_str(&printable(name))?,
+                Step::Name(name) => write!(f, ".{}", printable(name))?,
                 Step::Index(index) => write!(f, "[{index}]")?,
             }
         }

@@ -287,3 +287,18 @@ fn without_a_file_the_names_are_checked_too() {
     let error = Config::without_file(&["a..b".into()], listen, "/t".into()).unwrap_err();
     assert!(error.to_string().starts_with("--zone: \"a..b\": an empty label"), "{error}");
 }
+
+/// Whatever the file holds, a message is one line, and gives the terminal no orders.
+#[test]
+fn messages_write_control_characters_out() {
+    for text in [
+        "version = 1\n[dns]\nlisten = [\"0\\u001b[31m\\n\\u0007x\"]\n",
+        "version = 1\n\"a\\u001bb\" = 1\n",
+        "version = 1\n[[zone]]\nname = \"rbl\\u001b.example\\n\"\n",
+        "version = 1\n[table]\npath = \"\\u009b1m\"\n",
+    ] {
+        let error = error(text);
+        assert!(!error.contains(char::is_control), "{error:?}");
+    }
+    assert!(error("version = 1\n\"a\\u001bb\" = 1\n").contains("a\\u{1b}b"));
+}
