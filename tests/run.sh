@@ -3,6 +3,7 @@
 #
 #   tests/run.sh            everything
 #   tests/run.sh ARGUMENT…  the arguments go to cargo test, e.g. --test scenario
+#   EXIMRBL_TORTURE=1 …     with the long forms of the tests that torture: an hour more
 #
 # The last line counts: `N passed, N failed`. The exit status is 0 only if nothing failed.
 set -euo pipefail
@@ -44,6 +45,15 @@ if [[ $# -eq 0 ]]; then
     step "Every interleaving of the table's steps (loom)"
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
         tested cargo test -p eximrbl-table --locked --release --lib loom
+
+    step "Fuzzing, a short while"
+    tested tests/fuzz.sh
+
+    step "Sanitizers"
+    tested tests/sanitizers.sh
+
+    step "Miri"
+    tested tests/miri.sh
 
     step "Benchmarks compile"
     tested cargo bench --workspace --locked --no-run --bench '*'

@@ -8,6 +8,7 @@ set -euo pipefail
 
 packages=(
     gcc libc6-dev binutils     # links Rust programs, builds the C shim, reads the library's symbols
+    g++                        # builds libFuzzer
     libclang-dev               # bindgen reads exim-headers/ with it
     exim4-daemon-heavy         # the Exim that has dlfunc
     exim4-dev                  # Debian's headers, to compare ours with
@@ -15,6 +16,7 @@ packages=(
     swaks                      # SMTP for people to read
     faketime                   # sets the time for programs under test
     iproute2 procps            # namespaces, ss, sysctl
+    strace                     # counts Exim's system calls
     systemd                    # checks the unit file; a container may lack it
 )
 # What runs by itself after an installation, and the package that brings it.

@@ -81,9 +81,13 @@ impl<'a> Changes<'a> {
         self.lengths().add(key);
         let mut evicted = |victim| self.tell_evicted(victim, change.reporter, change.now);
         let slots = self.slots_to_change();
+        if slots.is_replacing() {
+            slots
+                .enter(key, change.now, change.floor, self.liveness(), &mut evicted)
+                .or_else(|refusal| self.refuse(refusal))?;
+        }
         let applied = slots
-            .enter(key, change.now, change.floor, self.liveness(), &mut evicted)
-            .and_then(|()| slots.update(&slots.place(key), change, self.liveness(), evicted))
+            .update(&slots.place(key), change, self.liveness(), evicted)
             .or_else(|refusal| self.refuse(refusal))?;
         if applied.retries > 0 {
             counters::add(self.counter_words(), Counter::InsertRetries, applied.retries.into());

@@ -66,6 +66,11 @@ impl<'a> Slots<'a> {
         Self { old, ..self }
     }
 
+    /// Whether these take the place of others.
+    pub(crate) fn is_replacing(&self) -> bool {
+        self.old.is_some()
+    }
+
     /// The slots that these replace.
     pub(crate) fn old(&self) -> Option<Slots<'a>> {
         self.old.map(|old| Slots::new(old.controls, old.bodies, self.seed))
@@ -76,8 +81,14 @@ impl<'a> Slots<'a> {
     #[inline(never)]
     pub(super) fn lookup_twice(&self, place: &Place) -> Option<View> {
         let in_old = || self.old().and_then(|old| old.lookup_here(&old.place(place.network)));
-        // The last look finds what was carried over between the first two.
-        self.lookup_here(place).or_else(in_old).or_else(|| self.lookup_here(place))
+        // The last look finds what was carried over between the first two. Pairs with the release of
+        // `set_moved`: who sees MOVED sees the entry in the new table. (Miri finds a reader who does
+        // not, without the fence; loom does not.)
+        let again = || {
+            fence(Ordering::Acquire);
+            self.lookup_here(place)
+        };
+        self.lookup_here(place).or_else(in_old).or_else(again)
     }
 
     /// Makes sure that the key's entry is here and no longer in the old table. `on_evicted` is told of

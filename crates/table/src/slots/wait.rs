@@ -99,6 +99,7 @@ impl Slots<'_> {
     }
 
     /// The first claim for the key in a slot below `own`.
+    #[inline(never)]
     pub(super) fn lower_claim(&self, place: &Place, own: usize) -> Option<(usize, Control)> {
         place
             .slots()
