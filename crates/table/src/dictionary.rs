@@ -11,6 +11,8 @@
 //! the administrator names in the configuration.
 
 mod check;
+#[cfg(all(test, loom))]
+mod model;
 
 use std::fmt;
 

@@ -28,9 +28,9 @@ mod changes;
 #[cfg(not(loom))]
 mod counters;
 mod decision;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 pub mod dictionary;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 mod event;
 #[cfg(not(loom))]
 mod fault;
@@ -41,13 +41,13 @@ mod hash;
 mod layout;
 #[cfg(not(loom))]
 mod lengths;
-#[cfg_attr(loom, allow(dead_code))]
+#[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 mod network;
 #[cfg(not(loom))]
 mod owners;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 mod policy;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 mod policy_block;
 #[cfg(not(loom))]
 mod process;
@@ -56,16 +56,16 @@ mod refusal;
 mod repair;
 #[cfg(not(loom))]
 mod resize;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 mod ring;
-#[cfg_attr(loom, allow(dead_code))]
+#[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 mod slots;
 mod sync;
 #[cfg(not(loom))]
 mod table;
 #[cfg(not(loom))]
 mod verify;
-#[cfg_attr(loom, allow(dead_code))]
+#[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 mod word;
 #[cfg(not(loom))]
 mod writable;

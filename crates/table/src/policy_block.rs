@@ -6,6 +6,9 @@
 //! if it moved, they read again. Writers exclude each other by a lock on the file (only the
 //! daemon and the tool write), which the kernel drops when they die.
 
+#[cfg(all(test, loom))]
+mod model;
+
 use std::net::IpAddr;
 
 use crate::hash::{Seed, siphash};
@@ -18,7 +21,7 @@ const HEAD: usize = 8 + 64;
 /// Words of one copy.
 pub(crate) const COPY_WORDS: usize = HEAD + NEVER_RANGES_MAX * 4;
 /// Reads before one that was overtaken each time is taken as it is (all values are clamped).
-const READS: usize = 100;
+const READS: usize = if cfg!(loom) { 4 } else { 100 };
 
 /// Places of the settings in a copy.
 mod place {

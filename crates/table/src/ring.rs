@@ -14,6 +14,8 @@
 //! ```
 
 mod check;
+#[cfg(all(test, loom))]
+mod model;
 
 use crate::event::{Event, EventKind};
 use crate::hash::Seed;

@@ -200,6 +200,33 @@ fn loom_record_against_forgive() {
     });
 }
 
+/// Whitelisting against recording: white wins, whichever comes first, and there is one entry.
+#[test]
+fn loom_record_against_white() {
+    explore(|| {
+        let heap = Arc::new(Heap::new());
+        record(&heap, 1, NOW).unwrap();
+        together(
+            &heap,
+            vec![
+                |heap| {
+                    let recorded = record(heap, 1, NOW);
+                    assert!(matches!(recorded, Ok(_) | Err(Refusal::White)));
+                },
+                |heap| {
+                    let kind = Kind::White { seconds: Some(600) };
+                    let slots = heap.slots();
+                    let change = Change { kind, ..rejection(NOW) };
+                    slots.update(&slots.place(network(1)), &change, &ALIVE, |_| ()).unwrap();
+                },
+            ],
+        );
+        assert_eq!(heap.visible(network(1)), [0], "one entry, white ones count nothing");
+        let slots = heap.slots();
+        assert!(slots.lookup(&slots.place(network(1))).unwrap().life.is_white());
+    });
+}
+
 /// A reader beside an insertion, an eviction and a reuse of the slot: what he sees is whole, and
 /// of the key that he asked for. Marks carry the reason of their own entry.
 #[test]

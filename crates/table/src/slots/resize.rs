@@ -82,8 +82,7 @@ impl<'a> Slots<'a> {
     pub(super) fn lookup_twice(&self, place: &Place) -> Option<View> {
         let in_old = || self.old().and_then(|old| old.lookup_here(&old.place(place.network)));
         // The last look finds what was carried over between the first two. Pairs with the release of
-        // `set_moved`: who sees MOVED sees the entry in the new table. (Miri finds a reader who does
-        // not, without the fence; loom does not.)
+        // `set_moved`: who sees MOVED sees the entry in the new table.
         let again = || {
             fence(Ordering::Acquire);
             self.lookup_here(place)

@@ -162,7 +162,7 @@ fn loom_forget_against_carry() {
 }
 
 /// A reader never misses an entry that is being carried over. Fails without the second look at the
-/// new table.
+/// new table, and without the fence before it.
 #[test]
 fn loom_lookup_against_carry() {
     explore(3, || {
