@@ -35,7 +35,14 @@ fn the_crates_stand_on_each_other_as_the_table_says() {
     let crates: Vec<&str> = rows.iter().map(|row| row[2].trim_matches('`')).collect();
     assert_eq!(
         crates,
-        ["eximrbl", "eximrbl-table", "eximrbl-zone", "eximrbl-daemon", "eximrbl-tool"]
+        [
+            "eximrbl",
+            "eximrbl-table",
+            "eximrbl-zone",
+            "eximrbl-dns",
+            "eximrbl-daemon",
+            "eximrbl-tool"
+        ]
     );
     for (row, name) in rows.iter().zip(&crates) {
         let uses: BTreeSet<&str> = row[4].split(", ").collect();
