@@ -135,6 +135,7 @@ fn many_reasons_are_other_in_the_end() {
 #[test]
 fn argument_counts() {
     let stage = Stage::new();
+    let untouched = stage.table().serial();
     let mut driver = stage.start();
     let functions = [
         "rbl_record",
@@ -154,7 +155,6 @@ fn argument_counts() {
             driver.call_counted(argc, function, &[None; 8]);
         }
     }
-    let untouched = Stage::new().table().serial();
     assert_eq!(stage.table().serial(), untouched, "a count that cannot be is that of none");
     let counts = |logged: &[String]| logged.iter().filter(|l| l.contains("arguments")).count();
     assert_eq!(counts(&driver.logged), 1, "{:?}", driver.logged);
