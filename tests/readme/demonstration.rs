@@ -75,11 +75,14 @@ struct Demonstration {
     mark: String,
     /// All processes of it that were ever seen.
     seen: BTreeSet<u32>,
+    /// What lay in shared memory before: numbers of processes come round.
+    shared_before: Vec<String>,
 }
 
 impl Demonstration {
     /// Starts it, as it is, upon the release build that is there.
     fn start(name: &str) -> Self {
+        let shared_before = names_in(SHARED_MEMORY.as_ref());
         let scratch = Scratch::new("demonstration");
         let temporary = scratch.join("temporary");
         std::fs::create_dir(&temporary).unwrap();
@@ -90,7 +93,7 @@ impl Demonstration {
         command.env("CARGO_TARGET_DIR", target()).env("TMPDIR", &temporary).env(MARK, &mark);
         let file = |name: &str| std::fs::File::create(scratch.join(name)).unwrap();
         let child = command.stdout(file("stdout")).stderr(file("stderr")).spawn().unwrap();
-        Self { child, scratch, mark, seen: BTreeSet::new() }
+        Self { child, scratch, mark, seen: BTreeSet::new(), shared_before }
     }
 
     /// Waits for its end, and interrupts it when it has said `until`; gives what it said, and what
@@ -146,13 +149,17 @@ impl Demonstration {
         left.extend(names_in(&self.scratch.join("temporary")));
         // libfaketime's shared memory has the number of the process in its name.
         let numbers = |found: &String| found.rsplit('_').next()?.parse::<u32>().ok();
-        let shared = names_in("/dev/shm".as_ref()).into_iter();
+        let shared = names_in(SHARED_MEMORY.as_ref()).into_iter();
+        let shared = shared.filter(|found| !self.shared_before.contains(found));
         left.extend(
             shared.filter(|found| numbers(found).is_some_and(|id| self.seen.contains(&id))),
         );
         left
     }
 }
+
+/// Where shared memory with a name lies.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// The names of a folder's files; none when there is no such folder.
 fn names_in(folder: &Path) -> Vec<String> {
