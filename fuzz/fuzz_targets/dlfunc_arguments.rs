@@ -23,6 +23,7 @@ use memory_file::MemoryFile;
 
 type Function = unsafe extern "C" fn(*mut *mut c_uchar, c_int, *mut *mut c_uchar) -> c_int;
 
+// SAFETY: as src/ffi.rs defines them.
 unsafe extern "C" {
     fn rbl_record(_: *mut *mut c_uchar, _: c_int, _: *mut *mut c_uchar) -> c_int;
     fn rbl_listed(_: *mut *mut c_uchar, _: c_int, _: *mut *mut c_uchar) -> c_int;
