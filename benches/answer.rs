@@ -1,6 +1,7 @@
 //! What an answer costs, without any socket: from the query's name in wire form to the decision,
-//! and for TXT to the text. A million entries, names in random order, one at a time, so that
-//! most look-ups find neither the control words nor the entry in the processor's cache.
+//! and for TXT to the text; and from whole queries to whole responses, in batches. A million entries (or
+//! as many as EXIMRBL_BENCH_ENTRIES says), names in random order, so that most look-ups find neither
+//! the control words nor the entry in the processor's cache.
 //!
 //! Figures are printed, with the machine and the date; nothing is judged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -10,25 +11,29 @@ mod measure;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use std::sync::Arc;
 
-use eximrbl_table::{CreateOptions, Filter, Network, Report, WritableTable};
+use eximrbl_dns::{Content, Pending, RESPONSE_MAX};
+use eximrbl_table::{CreateOptions, Filter, Network, Report, Table, UnixSeconds, WritableTable};
 use eximrbl_zone::{Answer, Config, QueryType, Zones, answer};
 
-const ENTRIES: u32 = 1_000_000;
+/// Queries that are answered together, as a busy socket brings them.
+const BATCH: usize = 32;
 const QUERIES: usize = 1_000_000;
 const RUNS: usize = 7;
 
 fn main() {
+    let entries = std::env::var("EXIMRBL_BENCH_ENTRIES").map_or(1_000_000, |n| n.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     // A file, as in real use: small pages, a shared mapping.
-    let options = CreateOptions { slots: 2 * u64::from(ENTRIES), ..CreateOptions::default() };
+    let options = CreateOptions { slots: 2 * u64::from(entries), ..CreateOptions::default() };
     let table = WritableTable::create(&folder.path().join("table"), &options).unwrap();
     let now = eximrbl_table::now();
     let config = "version = 1\n[[zone]]\nname = \"rbl.example.org\"\n";
     let config = Config::parse(config, Path::new("benchmark")).unwrap();
     let zones = Zones::resolve(&config, &table).unwrap();
 
-    for i in 0..ENTRIES {
+    for i in 0..entries {
         let report = |address| Report {
             network: Network::host(address),
             reason: 1,
@@ -42,10 +47,10 @@ fn main() {
     }
 
     println!("{}", measure::machine());
-    println!("{ENTRIES} entries, {QUERIES} queries in random order (median and least of {RUNS}):");
-    let listed_v4 = names(|i| ipv4(i, true), |i| i % 4 != 0);
-    let unlisted_v4 = names(|i| ipv4(i, false), |_| true);
-    let listed_v6 = names(|i| ipv6(i, true), |i| i % 4 == 0);
+    println!("{entries} entries, {QUERIES} queries in random order (median and least of {RUNS}):");
+    let listed_v4 = names(entries, |i| ipv4(i, true), |i| i % 4 != 0);
+    let unlisted_v4 = names(entries, |i| ipv4(i, false), |_| true);
+    let listed_v6 = names(entries, |i| ipv6(i, true), |i| i % 4 == 0);
     for (what, names, kind, is_listed) in [
         ("A, IPv4, listed", &listed_v4, QueryType::A, true),
         ("A, IPv4, not listed", &unlisted_v4, QueryType::A, false),
@@ -72,21 +77,64 @@ fn main() {
         });
         println!("  answer: {what:<34} {middle:7.1} ns, least {least:.1} ns");
     }
-    let clients: Vec<IpAddr> = order().map(|i| ipv4(i, true)).collect();
+    let clients: Vec<IpAddr> = order(entries).map(|i| ipv4(i, true)).collect();
     let (middle, least) = measure::nanoseconds(RUNS, QUERIES as u32, || {
         for &client in &clients {
             black_box(table.decide(client, &Filter::default(), now));
         }
     });
     println!("  decide, without the name {:<17} {middle:7.1} ns, least {least:.1} ns", "");
+
+    // As the daemon has it: opened for reading.
+    let table = Arc::new(Table::open(table.path()).unwrap());
+    let content = Content::new(table, zones);
+    for (what, names, kind) in [
+        ("A, IPv4, listed", &listed_v4, QueryType::A),
+        ("A, IPv4, not listed", &unlisted_v4, QueryType::A),
+        ("A, IPv6, listed", &listed_v6, QueryType::A),
+        ("TXT, IPv4, listed", &listed_v4, QueryType::TXT),
+    ] {
+        let queries: Vec<Vec<u8>> = names.iter().map(|name| query(name, kind)).collect();
+        let mut out = [0; RESPONSE_MAX];
+        for (how, batch) in [("alone", 1), ("in batches", BATCH)] {
+            let (middle, least) = measure::nanoseconds(RUNS, QUERIES as u32, || {
+                queries.chunks(batch).for_each(|batch| respond(batch, &content, now, &mut out));
+            });
+            let what = format!("{what}, {how}");
+            println!("  message: {what:<33} {middle:7.1} ns, least {least:.1} ns");
+        }
+    }
+}
+
+/// Answers queries together, as the daemon does.
+fn respond(batch: &[Vec<u8>], content: &Content, now: UnixSeconds, out: &mut [u8; RESPONSE_MAX]) {
+    let mut pending: [Option<Pending<'_, '_>>; BATCH] = [const { None }; BATCH];
+    for (place, packet) in pending.iter_mut().zip(batch) {
+        *place = Pending::read(black_box(packet), content);
+    }
+    let pending = &pending[..batch.len()];
+    pending.iter().flatten().for_each(Pending::fetch);
+    for query in pending {
+        let query = query.as_ref().expect("a plain query");
+        black_box(query.answer(now, black_box(out)).expect("an answer"));
+    }
+}
+
+/// A query as resolvers send it, with an OPT record.
+fn query(name: &[u8], kind: QueryType) -> Vec<u8> {
+    let mut packet = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+    packet.extend_from_slice(name);
+    packet.extend_from_slice(&kind.0.to_be_bytes());
+    packet.extend_from_slice(&[0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    packet
 }
 
 /// A fixed random order of the entries' numbers, with repetitions.
-fn order() -> impl Iterator<Item = u32> {
+fn order(entries: u32) -> impl Iterator<Item = u32> {
     let mut state = 0x0123_4567_89ab_cdef_u64;
     std::iter::repeat_with(move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 33) as u32 % ENTRIES
+        (state >> 33) as u32 % entries
     })
     .take(QUERIES)
 }
@@ -106,12 +154,12 @@ impl WireNames {
 }
 
 /// The names of as many addresses.
-fn names(address: impl Fn(u32) -> IpAddr, keep: impl Fn(u32) -> bool) -> WireNames {
+fn names(entries: u32, address: impl Fn(u32) -> IpAddr, keep: impl Fn(u32) -> bool) -> WireNames {
     // Numbers that are not kept move on to the next that is.
     let kept = |i: u32| (i..).find(|&i| keep(i)).unwrap();
     let mut names = WireNames { bytes: Vec::new(), ends: Vec::new() };
-    for i in order() {
-        names.bytes.extend(wire_name(address(kept(i % (ENTRIES - 4)))));
+    for i in order(entries) {
+        names.bytes.extend(wire_name(address(kept(i % (entries - 4)))));
         names.ends.push(names.bytes.len());
     }
     names

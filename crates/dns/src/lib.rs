@@ -28,4 +28,4 @@ pub(crate) const UDP_PAYLOAD: u16 = 1232;
 pub use caught::caught;
 pub use complete::{Transport, respond};
 pub use content::Content;
-pub use quick::{RESPONSE_MAX, quick};
+pub use quick::{Pending, RESPONSE_MAX, quick};

@@ -50,6 +50,8 @@ mod policy;
 #[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 mod policy_block;
 #[cfg(not(loom))]
+mod prefetch;
+#[cfg(not(loom))]
 mod process;
 mod refusal;
 #[cfg(not(loom))]
@@ -82,7 +84,7 @@ pub use {
     policy::{ALWAYS_NEVER, NEVER_RANGES_MAX, Policy, PolicyError, WEIGHT_MAX},
     repair::Repair,
     resize::{ResizeError, Resized, remove_leftovers, revive},
-    table::{Info, Table},
+    table::{Info, Probe, Table},
     verify::Finding,
     writable::{Expiry, Recorded, Report, SetPolicyError, Swept, WritableTable},
 };

@@ -1,6 +1,7 @@
 //! A table for reading.
 
 mod following;
+mod probe;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ use crate::process;
 use crate::ring::{Read, Ring};
 use crate::slots::{Liveness, Slots, View};
 use crate::sync::{AtomicU64, Ordering};
+
+pub use probe::Probe;
 
 /// Files that are opened one after the other, each replaced at that very moment, before the last one
 /// is taken for damaged.
@@ -136,10 +139,16 @@ impl Table {
     /// or a network around it; the most specific black entry that the filter takes. An entry
     /// counts from the policy's threshold on, or at once if the administrator made it.
     pub fn decide(&self, client: IpAddr, filter: &Filter, now: UnixSeconds) -> Decision {
-        self.read(|table| table.decide_here(client, filter, now))
+        self.read(|table| table.decide_here(client, filter, now, None))
     }
 
-    fn decide_here(&self, client: IpAddr, filter: &Filter, now: UnixSeconds) -> Decision {
+    fn decide_here(
+        &self,
+        client: IpAddr,
+        filter: &Filter,
+        now: UnixSeconds,
+        probe: Option<&Probe>,
+    ) -> Decision {
         match test_point(client) {
             Some(true) => return Decision::Test,
             Some(false) => return Decision::Never,
@@ -152,7 +161,9 @@ impl Table {
         let slots = self.slots();
         let (mut listed, mut below) = (None, None);
         for network in self.lengths().around(Network::host(client)) {
-            let Some(view) = slots.lookup(&slots.place(network)) else {
+            let known = probe.and_then(|probe| probe.place_of(network, &slots));
+            let place = known.unwrap_or_else(|| slots.place(network));
+            let Some(view) = slots.lookup(&place) else {
                 continue;
             };
             if !view.life.is_alive(now, terms.floor) {

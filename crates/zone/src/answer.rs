@@ -17,7 +17,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use eximrbl_table::{Decision, Table, UnixSeconds};
+use eximrbl_table::{Decision, Filter, Probe, Table, UnixSeconds};
 
 use crate::listing::{Ground, Listing};
 use crate::query_name::{Place, QueryName};
@@ -75,10 +75,104 @@ pub enum Answer<'z> {
     Listed(Listing<'z>),
 }
 
-/// Decides the answer to one question.
+/// What a question is about: all that can be said of it without a look at the table.
 ///
-/// `name` is the uncompressed wire form in any mix of cases. The same arguments and the same table
-/// give the same answer; nothing is allocated.
+/// Apart from the answer so that a server which has many questions at hand can ask the memory for
+/// the table's words of all of them first ([`Subject::client`]), and only then wait for any.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'z> {
+    matter: Matter<'z>,
+    query_type: QueryType,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Matter<'z> {
+    /// None of ours, or not to be had.
+    Refused { zone: Option<&'z Zone> },
+    /// The zone's own name.
+    Apex { zone: &'z Zone },
+    /// An address; see [`Place::Address`].
+    Address { zone: &'z Zone, address: IpAddr, names_below: bool },
+    /// A name without records, but with names below it.
+    Partial { zone: &'z Zone },
+    /// A name that cannot exist.
+    Nowhere { zone: &'z Zone },
+}
+
+impl<'z> Subject<'z> {
+    /// Finds what a question is about. `name` is the uncompressed wire form in any mix of cases.
+    /// Nothing is allocated.
+    pub fn of(name: &[u8], query_type: QueryType, zones: &'z Zones) -> Self {
+        Self { matter: matter(name, query_type, zones), query_type }
+    }
+
+    /// The zone that the name is in, whatever is said about it.
+    pub fn zone(&self) -> Option<&'z Zone> {
+        match self.matter {
+            Matter::Refused { zone } => zone,
+            Matter::Apex { zone }
+            | Matter::Address { zone, .. }
+            | Matter::Partial { zone }
+            | Matter::Nowhere { zone } => Some(zone),
+        }
+    }
+
+    /// The type that was asked for.
+    pub fn query_type(&self) -> QueryType {
+        self.query_type
+    }
+
+    /// The client that the table will be asked about, if it will be.
+    pub fn client(&self) -> Option<IpAddr> {
+        match self.matter {
+            Matter::Address { address, .. } => Some(address),
+            _ => None,
+        }
+    }
+
+    /// The answer. The same subject and the same table give the same answer; nothing is allocated.
+    pub fn answer(&self, table: &Table, now: UnixSeconds) -> Answer<'z> {
+        self.answer_by(table, |address, filter| table.decide(address, filter, now))
+    }
+
+    /// The answer, when the client's place in the table has been found before.
+    pub fn answer_at(&self, table: &Table, probe: &Probe, now: UnixSeconds) -> Answer<'z> {
+        self.answer_by(table, |_, filter| table.decide_at(probe, filter, now))
+    }
+
+    fn answer_by(
+        &self,
+        table: &Table,
+        decide: impl FnOnce(IpAddr, &Filter) -> Decision,
+    ) -> Answer<'z> {
+        let authority = |zone| Authority { zone, serial: table.serial() as u32 };
+        match self.matter {
+            Matter::Refused { .. } => Answer::Refused,
+            Matter::Apex { zone } => {
+                let any = self.query_type == QueryType::ANY;
+                let soa = any || self.query_type == QueryType::SOA;
+                let ns = any || self.query_type == QueryType::NS;
+                match soa || ns {
+                    true => Answer::Apex { authority: authority(zone), soa, ns },
+                    false => Answer::NoData(authority(zone)),
+                }
+            }
+            Matter::Address { zone, address, names_below } => match ground(zone, address, decide) {
+                Some(ground) => match listing(zone, address, ground, self.query_type) {
+                    Some(listing) => Answer::Listed(listing),
+                    None => Answer::NoData(authority(zone)),
+                },
+                None if names_below => Answer::NoData(authority(zone)),
+                None => Answer::NxDomain(authority(zone)),
+            },
+            Matter::Partial { zone } => Answer::NoData(authority(zone)),
+            Matter::Nowhere { zone } => Answer::NxDomain(authority(zone)),
+        }
+    }
+}
+
+/// Decides the answer to one question, from its name to the end: [`Subject::of`] and
+/// [`Subject::answer`].
 pub fn answer<'z>(
     name: &[u8],
     query_type: QueryType,
@@ -86,42 +180,34 @@ pub fn answer<'z>(
     table: &Table,
     now: UnixSeconds,
 ) -> Answer<'z> {
+    Subject::of(name, query_type, zones).answer(table, now)
+}
+
+fn matter<'z>(name: &[u8], query_type: QueryType, zones: &'z Zones) -> Matter<'z> {
     let Some(name) = QueryName::read(name) else {
-        return Answer::Refused;
+        return Matter::Refused { zone: None };
     };
     let Some((zone, labels)) = zones.find(&name) else {
-        return Answer::Refused;
+        return Matter::Refused { zone: None };
     };
     if matches!(query_type, QueryType::AXFR | QueryType::IXFR) {
-        return Answer::Refused;
+        return Matter::Refused { zone: Some(zone) };
     }
-    let authority = || Authority { zone, serial: table.serial() as u32 };
     match name.place(labels) {
-        Place::Apex => {
-            let any = query_type == QueryType::ANY;
-            let soa = any || query_type == QueryType::SOA;
-            let ns = any || query_type == QueryType::NS;
-            match soa || ns {
-                true => Answer::Apex { authority: authority(), soa, ns },
-                false => Answer::NoData(authority()),
-            }
-        }
-        Place::Address { address, names_below } => match ground(zone, table, address, now) {
-            Some(ground) => match listing(zone, address, ground, query_type) {
-                Some(listing) => Answer::Listed(listing),
-                None => Answer::NoData(authority()),
-            },
-            None if names_below => Answer::NoData(authority()),
-            None => Answer::NxDomain(authority()),
-        },
-        Place::Partial => Answer::NoData(authority()),
-        Place::Nowhere if zone.is_above_zone(&name) => Answer::NoData(authority()),
-        Place::Nowhere => Answer::NxDomain(authority()),
+        Place::Apex => Matter::Apex { zone },
+        Place::Address { address, names_below } => Matter::Address { zone, address, names_below },
+        Place::Partial => Matter::Partial { zone },
+        Place::Nowhere if zone.is_above_zone(&name) => Matter::Partial { zone },
+        Place::Nowhere => Matter::Nowhere { zone },
     }
 }
 
 /// Why a zone lists an address, if it does.
-fn ground(zone: &Zone, table: &Table, address: IpAddr, now: UnixSeconds) -> Option<Ground> {
+fn ground(
+    zone: &Zone,
+    address: IpAddr,
+    decide: impl FnOnce(IpAddr, &Filter) -> Decision,
+) -> Option<Ground> {
     // One test address for each code (RFC 5782 section 5); loopback is never listed otherwise.
     if let IpAddr::V4(code) = address
         && code.is_loopback()
@@ -129,7 +215,7 @@ fn ground(zone: &Zone, table: &Table, address: IpAddr, now: UnixSeconds) -> Opti
     {
         return Some(Ground::Test(code));
     }
-    match table.decide(address, zone.filter(), now) {
+    match decide(address, zone.filter()) {
         Decision::Listed(entry) => Some(Ground::Entry(entry)),
         Decision::Test => Some(Ground::Test(DEFAULT_CODE)),
         Decision::Never | Decision::White(_) | Decision::Below(_) | Decision::Unknown => None,

@@ -25,7 +25,7 @@ pub mod template;
 mod time;
 pub mod zone;
 
-pub use answer::{Answer, Authority, QueryType, answer};
+pub use answer::{Answer, Authority, QueryType, Subject, answer};
 pub use config::{Config, ConfigError, DnsSettings, TableSettings, ZoneSettings};
 pub use listing::Listing;
 pub use name::{DnsName, NameError};

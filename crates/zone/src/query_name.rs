@@ -4,87 +4,99 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Longest name in wire form (RFC 1035 section 3.1).
 const NAME_MAX: usize = 255;
-/// Most labels of such a name.
-const LABELS_MAX: usize = 127;
 /// Labels of an IPv4 address (RFC 5782 section 2.1).
 const OCTETS: usize = 4;
 /// Labels of an IPv6 address (RFC 5782 section 2.4).
 const NIBBLES: usize = 32;
 
-/// A query's name in lower case, with its labels found.
-pub(crate) struct QueryName {
-    bytes: [u8; NAME_MAX],
-    length: usize,
-    /// Where each label's length byte stands; leftmost label first.
-    starts: [u8; LABELS_MAX],
-    count: usize,
+/// A query's name in uncompressed wire form, in whatever case it came, its labels sound.
+///
+/// ASCII letters alone compare without regard to case (RFC 4343); length bytes are under 64, below
+/// all letters, so that comparing whole names byte by byte is right for them, too.
+#[derive(Clone, Copy)]
+pub(crate) struct QueryName<'n> {
+    wire: &'n [u8],
 }
 
-impl QueryName {
+impl<'n> QueryName<'n> {
     /// Reads an uncompressed wire-format name. `None` when the bytes are not one.
-    pub(crate) fn read(name: &[u8]) -> Option<Self> {
-        let mut read =
-            Self { bytes: [0; NAME_MAX], length: name.len(), starts: [0; LABELS_MAX], count: 0 };
-        // ASCII letters alone fold (RFC 4343). Length bytes are under 64, below all letters.
-        let bytes = read.bytes.get_mut(..name.len())?;
-        bytes.copy_from_slice(name);
-        bytes.make_ascii_lowercase();
-        let mut at = 0;
-        loop {
-            let length = usize::from(*name.get(at)?);
-            if length == 0 {
-                return (at + 1 == name.len()).then_some(read);
-            }
-            if length > 63 {
-                return None;
-            }
-            *read.starts.get_mut(read.count)? = at as u8;
-            read.count += 1;
-            at += length + 1;
-        }
-    }
-
-    /// How many labels stand in front of `zone` (a lower-case wire name), if this name is that
-    /// zone's apex (0) or within it.
-    pub(crate) fn labels_before(&self, zone: &[u8]) -> Option<usize> {
-        let at = self.length.checked_sub(zone.len())?;
-        if self.bytes[at..self.length] != *zone {
+    pub(crate) fn read(wire: &'n [u8]) -> Option<Self> {
+        if wire.len() > NAME_MAX {
             return None;
         }
-        if zone == [0] {
-            return Some(self.count);
+        let mut at = 0;
+        loop {
+            match usize::from(*wire.get(at)?) {
+                0 => return (at + 1 == wire.len()).then_some(Self { wire }),
+                length @ 1..64 => at += length + 1,
+                _ => return None,
+            }
+        }
+    }
+
+    /// How many labels stand in front of `zone` (a wire name), if this name is that zone's apex (0)
+    /// or within it.
+    pub(crate) fn labels_before(&self, zone: &[u8]) -> Option<usize> {
+        let end = self.wire.len().checked_sub(zone.len())?;
+        if !self.wire[end..].eq_ignore_ascii_case(zone) {
+            return None;
         }
         // The same bytes may begin in the middle of a label: `3rbl…` ends as `rbl…` does.
-        self.starts[..self.count].binary_search(&(at as u8)).ok()
+        let (mut at, mut count) = (0, 0);
+        while at < end {
+            at += 1 + usize::from(self.wire[at]);
+            count += 1;
+        }
+        (at == end).then_some(count)
     }
 
-    /// The whole name in lower case.
-    pub(crate) fn wire(&self) -> &[u8] {
-        &self.bytes[..self.length]
+    /// Whether this is the same name, in any case.
+    pub(crate) fn is(&self, wire: &[u8]) -> bool {
+        self.wire.eq_ignore_ascii_case(wire)
     }
 
-    /// The label at a place counted from the left.
-    fn label(&self, index: usize) -> &[u8] {
-        let start = usize::from(self.starts[index]);
-        &self.bytes[start + 1..start + 1 + usize::from(self.bytes[start])]
+    /// The labels, leftmost first.
+    fn labels(&self) -> impl Iterator<Item = &'n [u8]> + use<'n> {
+        let mut rest = self.wire;
+        std::iter::from_fn(move || {
+            let (&length, after) = rest.split_first()?;
+            let (label, after) = after.split_at_checked(length.into())?;
+            rest = after;
+            Some(label)
+        })
     }
 
     /// What the first `count` labels, those before the zone's name, stand for.
     pub(crate) fn place(&self, count: usize) -> Place {
-        let labels = || (0..count).map(|index| self.label(index));
         if count == 0 {
             return Place::Apex;
         }
-        let nibbles = count <= NIBBLES && labels().all(|label| nibble(label).is_some());
-        let octets = count <= OCTETS && labels().all(|label| octet(label).is_some());
+        let (mut octets, mut nibbles) = (count <= OCTETS, count <= NIBBLES);
+        // The leftmost label is the address's end.
+        let (mut v4, mut v6) = (0_u32, 0_u128);
+        for (i, label) in self.labels().take(count).enumerate() {
+            if octets {
+                match octet(label) {
+                    Some(octet) => v4 |= u32::from(octet) << (8 * i),
+                    None => octets = false,
+                }
+            }
+            if nibbles {
+                match nibble(label) {
+                    Some(nibble) => v6 |= u128::from(nibble) << (4 * i),
+                    None => nibbles = false,
+                }
+            }
+            if !octets && !nibbles {
+                return Place::Nowhere;
+            }
+        }
         if octets && count == OCTETS {
-            let number = labels().rev().filter_map(octet).fold(0, |n, o| n << 8 | u32::from(o));
-            let address = IpAddr::V4(Ipv4Addr::from(number));
+            let address = IpAddr::V4(Ipv4Addr::from(v4));
             return Place::Address { address, names_below: nibbles };
         }
         if nibbles && count == NIBBLES {
-            let number = labels().rev().filter_map(nibble).fold(0, |n, o| n << 4 | u128::from(o));
-            let address = IpAddr::V6(Ipv6Addr::from(number)).to_canonical();
+            let address = IpAddr::V6(Ipv6Addr::from(v6)).to_canonical();
             return Place::Address { address, names_below: false };
         }
         if octets || nibbles { Place::Partial } else { Place::Nowhere }
@@ -122,11 +134,11 @@ fn octet(label: &[u8]) -> Option<u8> {
     u8::try_from(number).ok()
 }
 
-/// A single hexadecimal digit, in lower case (names are folded before).
+/// A single hexadecimal digit, in either case.
 fn nibble(label: &[u8]) -> Option<u8> {
     match *label {
         [digit @ b'0'..=b'9'] => Some(digit - b'0'),
-        [digit @ b'a'..=b'f'] => Some(digit - b'a' + 10),
+        [digit @ (b'a'..=b'f' | b'A'..=b'F')] => Some((digit | 0x20) - b'a' + 10),
         _ => None,
     }
 }
@@ -147,8 +159,9 @@ mod tests {
     }
 
     fn place(text: &str) -> Place {
-        let name = QueryName::read(&wire(text)).unwrap();
-        name.place(name.count)
+        let wire = wire(text);
+        let name = QueryName::read(&wire).unwrap();
+        name.place(name.labels_before(&[0]).unwrap())
     }
 
     fn address(text: &str, names_below: bool) -> Place {
@@ -198,7 +211,8 @@ mod tests {
 
     #[test]
     fn a_zone_is_found_at_label_boundaries_only() {
-        let name = QueryName::read(&wire("1.2.RBL.example")).unwrap();
+        let name = wire("1.2.RBL.example");
+        let name = QueryName::read(&name).unwrap();
         assert_eq!(name.labels_before(&wire("rbl.example")), Some(2));
         assert_eq!(name.labels_before(&wire("2.rbl.example")), Some(1));
         assert_eq!(name.labels_before(&wire("1.2.rbl.example")), Some(0));
@@ -217,7 +231,7 @@ mod tests {
         }
         assert!(QueryName::read(&[0; 256]).is_none());
         let longest = [&b"\x01a".repeat(127)[..], b"\x00"].concat();
-        assert_eq!(QueryName::read(&longest).unwrap().count, 127);
+        assert_eq!(QueryName::read(&longest).unwrap().labels_before(&[0]), Some(127));
         assert!(QueryName::read(&[&b"\x01a".repeat(128)[..], b"\x00"].concat()).is_none());
     }
 }

@@ -96,8 +96,8 @@ impl Zone {
     }
 
     /// Whether another zone lies below this name.
-    pub(crate) fn is_above_zone(&self, name: &QueryName) -> bool {
-        self.names_above_zones.iter().any(|above| **above == *name.wire())
+    pub(crate) fn is_above_zone(&self, name: &QueryName<'_>) -> bool {
+        self.names_above_zones.iter().any(|above| name.is(above))
     }
 }
 
@@ -145,7 +145,7 @@ impl Zones {
     }
 
     /// The closest zone that a name is in, and how many labels stand before that zone's name.
-    pub(crate) fn find(&self, name: &QueryName) -> Option<(&Zone, usize)> {
+    pub(crate) fn find(&self, name: &QueryName<'_>) -> Option<(&Zone, usize)> {
         self.zones.iter().find_map(|zone| Some((zone, name.labels_before(zone.name.wire())?)))
     }
 }

@@ -1,8 +1,12 @@
 //! Reading an entry without writing anything.
 
+#[cfg(not(loom))]
+use super::BODY;
 use super::{BUCKET, Place, Slots, field};
 use crate::decision::{Entry, UnixSeconds};
 use crate::network::Network;
+#[cfg(not(loom))]
+use crate::prefetch::prefetch;
 use crate::sync::{Ordering, fence};
 use crate::word::{Control, Life, Mark, State};
 
@@ -79,6 +83,27 @@ impl Slots<'_> {
             let control = Control(word.load(Ordering::Relaxed));
             bits | u32::from(control.is_ready_with(place.tag)) << i
         })
+    }
+
+    /// Asks the memory for the key's control words.
+    #[cfg(not(loom))]
+    pub(crate) fn prefetch_controls(&self, place: &Place) {
+        for bucket in place.buckets {
+            prefetch(&self.controls[bucket]);
+        }
+    }
+
+    /// Asks the memory for what looks like the key's entry.
+    #[cfg(not(loom))]
+    pub(crate) fn prefetch_bodies(&self, place: &Place) {
+        let candidates = self.candidates(place);
+        if candidates != 0 {
+            let i = candidates.trailing_zeros() as usize;
+            let body = &self.bodies[place.buckets[i / BUCKET] + i % BUCKET];
+            // 56 bytes at any offset: perhaps on two cache lines.
+            prefetch(&body[0]);
+            prefetch(&body[BODY - 1]);
+        }
     }
 
     /// The entry in one slot, whatever its key is; for scans of the whole table.

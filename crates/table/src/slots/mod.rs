@@ -137,6 +137,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    #[cfg(not(loom))]
+    pub(crate) fn network(&self) -> Network {
+        self.network
+    }
+
     /// All slots of both buckets in ascending order.
     fn slots(&self) -> impl Iterator<Item = usize> + use<> {
         // One loop, not two: the code of each user is half as long.
@@ -167,6 +172,11 @@ impl<'a> Slots<'a> {
 
     pub(crate) fn len(&self) -> usize {
         self.controls.len()
+    }
+
+    #[cfg(not(loom))]
+    pub(crate) fn seed(&self) -> Seed {
+        self.seed
     }
 
     /// Finds a key's buckets and tag.
