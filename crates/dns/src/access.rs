@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use eximrbl_table::Network;
-use eximrbl_zone::{Config, Zone, Zones};
+use eximrbl_zone::{Answer, Config, Zone, Zones};
+
+use crate::edns::ExtendedError;
 
 /// A set of networks, to look addresses up in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +85,20 @@ impl Access {
             zones.clear();
         }
         Self { zones: zones.into(), elsewhere: list(&config.dns.allow_query) }
+    }
+
+    /// Whether a client may have an answer; if not, why it is REFUSED.
+    ///
+    /// The zone that a client is refused is no secret, so the answer may be decided before this.
+    #[inline]
+    pub fn check(&self, answer: &Answer<'_>, client: IpAddr) -> Result<(), ExtendedError> {
+        let zone = match answer {
+            Answer::Refused => return Err(ExtendedError::NotAuthoritative),
+            Answer::NxDomain(authority) | Answer::NoData(authority) => authority.zone,
+            Answer::Apex { authority, .. } => authority.zone,
+            Answer::Listed(listing) => listing.zone,
+        };
+        if self.allows(zone, client) { Ok(()) } else { Err(ExtendedError::Prohibited) }
     }
 
     /// Whether a client may ask for names in a zone.

@@ -40,12 +40,24 @@ impl<'p> Options<'p> {
 }
 
 /// Why a query is refused, as an extended error (RFC 8914 section 4).
+///
+/// There is none for a table that cannot be had: the last one that was whole is served on, which is true
+/// for as long as its entries live, while SERVFAIL would hold up whoever asks, or let him defer mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExtendedError {
     /// The client may not ask (section 4.19).
     Prohibited = 18,
     /// The name is in none of our zones (section 4.21).
     NotAuthoritative = 20,
+    /// What is asked for is not done here: a transfer, another class (section 4.22).
+    NotSupported = 21,
+}
+
+impl ExtendedError {
+    /// The INFO-CODE.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
 }
 
 #[cfg(test)]
