@@ -10,7 +10,7 @@ mod sample;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use eximrbl_dns::{Content, RESPONSE_MAX, Transport, quick, respond};
+use eximrbl_dns::{Content, RESPONSE_MAX, Service, Transport, quick, respond};
 use eximrbl_table::{UnixSeconds, WritableTable, now};
 use eximrbl_zone::{Config, Zones};
 use hickory_server::proto::op::Message;
@@ -37,22 +37,22 @@ quorum = 1
 "#;
 
 /// Zones over a table with an entry of every kind, and the time at which all is asked.
-static CONTENT: LazyLock<(Content, UnixSeconds)> = LazyLock::new(|| {
+static SERVICE: LazyLock<(Service, UnixSeconds)> = LazyLock::new(|| {
     let config = Config::parse(CONFIG, Path::new("config")).unwrap();
     let table = WritableTable::on_heap(64).unwrap();
     let now = now();
     sample::fill(&table, now);
     let zones = Zones::resolve(&config, &table).unwrap();
-    (Content::new(Arc::new(table.into()), zones), now)
+    (Service::open(Content::new(Arc::new(table.into()), zones)), now)
 });
 
 fuzz_target!(|data: &[u8]| {
     let client = "192.0.2.53:5353".parse().unwrap();
-    let (content, now) = &*CONTENT;
+    let (service, now) = &*SERVICE;
     let mut out = [0; RESPONSE_MAX];
-    let quick = quick(data, content, *now, &mut out).map(|length| meaning(&out[..length]));
+    let quick = quick(data, &service.content, *now, &mut out).map(|length| meaning(&out[..length]));
     for (transport, most) in [(Transport::Udp, 1232), (Transport::Tcp, 65_535)] {
-        let response = respond(data, client, transport, content, *now);
+        let response = respond(data, client, transport, service, *now);
         let is_query = data.len() >= 12 && data[2] & 0x80 == 0;
         assert_eq!(response.is_some(), is_query, "queries are answered, and nothing else is");
         let Some(response) = response else { continue };

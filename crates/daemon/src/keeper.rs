@@ -10,12 +10,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use eximrbl_dns::Guard;
 use eximrbl_table::{Expiry, Table, UnixSeconds};
 use eximrbl_zone::{Config, ConfigError};
 use sd_notify::NotifyState;
 
 use crate::command_line::CommandLine;
 use crate::expiries::Expiries;
+use crate::guarding::{Guarding, SecretFileError};
 use crate::holes;
 use crate::privileges::Identity;
 use crate::resizes::{self, Resizes};
@@ -40,6 +42,7 @@ pub(crate) struct Keeper {
     /// The configuration in force.
     config: Config,
     writer: Writer,
+    guarding: Guarding,
     expiries: Expiries,
     resizes: Resizes,
     /// The trouble that was logged last, so that it is told once and not every second.
@@ -51,6 +54,8 @@ pub(crate) struct Keeper {
 enum ReloadError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Secrets(#[from] SecretFileError),
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -96,10 +101,21 @@ impl Keeper {
         identity: Identity,
         config: Config,
         writer: Writer,
+        guarding: Guarding,
     ) -> Self {
         let expiries = Expiries::of(&shared.served().table);
         let resizes = Resizes::default();
-        Self { shared, command_line, identity, config, writer, expiries, resizes, told: None }
+        Self {
+            shared,
+            command_line,
+            identity,
+            config,
+            writer,
+            guarding,
+            expiries,
+            resizes,
+            told: None,
+        }
     }
 
     /// Sees to it that the table which is served is the one at the configured path.
@@ -138,8 +154,7 @@ impl Keeper {
         let settings = self.config.table.clone();
         let (table, origin) = open_or_make(&settings.path, settings.slots, &self.identity)?;
         let info = table.info(eximrbl_table::now());
-        let config = self.config.clone();
-        self.serve(&config, Arc::new(table))?;
+        self.serve_table(Arc::new(table))?;
         self.expiries.made(info.created);
         let path = settings.path.display();
         match origin {
@@ -187,15 +202,28 @@ impl Keeper {
     /// Reloads; the number of zones.
     fn try_reload(&mut self) -> Result<usize, ReloadError> {
         let new = keep_fixed(self.command_line.load()?, &self.config);
-        self.serve(&new, self.shared.served().table.clone())?;
+        let served = self.shared.served();
+        let guard = self.guarding.guard(&new.dns, Some(&served.service.guard))?;
+        self.serve(&new, served.table.clone(), guard)?;
         self.config = new;
         Ok(self.config.zones.len())
     }
 
-    fn serve(&mut self, config: &Config, table: Arc<Table>) -> Result<(), ServeError> {
+    /// Serves another table with the configuration in force.
+    fn serve_table(&mut self, table: Arc<Table>) -> Result<(), ServeError> {
+        let guard = self.shared.served().service.guard.clone();
+        self.serve(&self.config.clone(), table, guard)
+    }
+
+    fn serve(
+        &mut self,
+        config: &Config,
+        table: Arc<Table>,
+        guard: Arc<Guard>,
+    ) -> Result<(), ServeError> {
         let has_policy = self.command_line.has_policy();
         let writable = self.writer.open(&table);
-        let served = Served::new(config, has_policy, table, writable.as_ref())?;
+        let served = Served::new(config, has_policy, table, writable.as_ref(), guard)?;
         self.shared.replace(served);
         Ok(())
     }
@@ -216,8 +244,7 @@ impl Keeper {
 
     /// Tries again to put in force what a table that could not be written kept from it.
     fn complete(&mut self) {
-        let config = self.config.clone();
-        if let Err(error) = self.serve(&config, self.shared.served().table.clone()) {
+        if let Err(error) = self.serve_table(self.shared.served().table.clone()) {
             tracing::debug!("not all of the configuration is in force: {error}");
         }
     }

@@ -24,6 +24,7 @@ mod clock;
 mod command_line;
 mod confinement;
 mod expiries;
+mod guarding;
 mod holes;
 mod keeper;
 mod listen;

@@ -26,6 +26,6 @@ impl Responder {
         transport: Transport,
     ) -> Option<Vec<u8>> {
         let now = eximrbl_table::now();
-        eximrbl_dns::respond(packet, client, transport, &self.shared.served().content, now)
+        eximrbl_dns::respond(packet, client, transport, &self.shared.served().service, now)
     }
 }

@@ -1,9 +1,9 @@
-//! What is served just now: a table, and the zones as views of it.
+//! What is served just now: a table, the zones as views of it, and to whom.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
-use eximrbl_dns::Content;
+use eximrbl_dns::{Content, Guard, Service};
 use eximrbl_table::{Policy, SetPolicyError, Table, WritableTable};
 use eximrbl_zone::{Config, ZoneError, Zones};
 use parking_lot::RwLock;
@@ -14,7 +14,7 @@ use crate::table_file::TableError;
 /// All that answers queries has no more than this, and nothing in it can change the table: it is mapped
 /// for reading alone.
 pub(crate) struct Served {
-    pub(crate) content: Content,
+    pub(crate) service: Service,
     /// Whether all of the configuration is in force. It is not when the table could not be
     /// written: then reasons may lack their names in it, and the policy may be another.
     pub(crate) is_complete: bool,
@@ -24,7 +24,7 @@ impl Deref for Served {
     type Target = Content;
 
     fn deref(&self) -> &Content {
-        &self.content
+        &self.service.content
     }
 }
 
@@ -49,18 +49,20 @@ impl Served {
         has_policy: bool,
         table: Arc<Table>,
         writable: Option<&WritableTable>,
+        guard: Arc<Guard>,
     ) -> Result<Self, ServeError> {
         let Some(writable) = writable else {
             let names = stand_in(&table).ok_or(ServeError::Memory)?;
             let zones = Zones::resolve(config, &names)?;
-            return Ok(Self { content: Content::new(table, zones), is_complete: false });
+            let service = Service::new(config, table, zones, guard);
+            return Ok(Self { service, is_complete: false });
         };
         let zones = Zones::resolve(config, writable)?;
         if has_policy && !is_in_force(&config.policy, &table.policy()) {
             writable.set_policy(&config.policy)?;
             tracing::debug!("the policy of the configuration was written into the table");
         }
-        Ok(Self { content: Content::new(table, zones), is_complete: true })
+        Ok(Self { service: Service::new(config, table, zones, guard), is_complete: true })
     }
 }
 

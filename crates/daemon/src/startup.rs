@@ -1,6 +1,6 @@
 //! From the command line to serving, in the order that rights demand.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use eximrbl_zone::{Config, ConfigError};
 
 use crate::command_line::CommandLine;
 use crate::confinement::confine;
+use crate::guarding::{self, Guarding, SecretFileError};
 use crate::keeper::Keeper;
 use crate::listen::{self, ListenError};
 use crate::privileges::{self, Identity, PrivilegeError};
@@ -29,6 +30,10 @@ pub(crate) enum StartError {
     Table(#[from] TableError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error("no random numbers from the kernel: {0}")]
+    Random(io::Error),
+    #[error(transparent)]
+    Secrets(#[from] SecretFileError),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -53,7 +58,11 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
 
 /// Checks the configuration file and says what was found.
 fn check(command_line: &CommandLine) -> ExitCode {
-    match command_line.load() {
+    let checked = command_line.load().map_err(StartError::from).and_then(|config| {
+        guarding::secrets(&config.dns)?;
+        Ok(config)
+    });
+    match checked {
         Ok(config) => {
             let zones = config.zones.len();
             let word = if zones == 1 { "zone" } else { "zones" };
@@ -87,10 +96,13 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     holes::fill(&config.table.path);
     let mut writer = Writer::new(config.table.path.clone());
     let writable = writer.open(&table);
-    let served = Served::new(&config, command_line.has_policy(), table, writable.as_ref())?;
+    // Read after the drop of rights, for the same reason.
+    let guarding = Guarding::draw().map_err(StartError::Random)?;
+    let guard = guarding.guard(&config.dns, None)?;
+    let served = Served::new(&config, command_line.has_policy(), table, writable.as_ref(), guard)?;
     drop(writable);
     let shared = Arc::new(Shared::new(served));
-    let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer);
+    let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
     Ok(server::run(keeper, shared, listeners)?)
 }
 

@@ -13,11 +13,18 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod caught;
 mod complete;
 mod content;
+pub mod cookie;
+pub mod edns;
+pub mod guard;
+pub mod limit;
 mod quick;
 mod records;
+mod service;
+mod siphash;
 
 /// Largest UDP response to a client that names no size (RFC 1035 section 4.2.1).
 pub(crate) const PLAIN_PAYLOAD: u16 = 512;
@@ -25,7 +32,11 @@ pub(crate) const PLAIN_PAYLOAD: u16 = 512;
 /// unfragmented packet on nearly every path (DNS flag day 2020).
 pub(crate) const UDP_PAYLOAD: u16 = 1232;
 
+pub use access::Access;
 pub use caught::caught;
 pub use complete::{Transport, respond};
 pub use content::Content;
+pub use cookie::Secret;
+pub use guard::{Guard, Treatment};
 pub use quick::{Pending, RESPONSE_MAX, quick};
+pub use service::{Identity, Service};

@@ -7,6 +7,8 @@ use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, NS, SOA, TXT};
 use hickory_server::proto::rr::{Name, RData, Record};
 
+use crate::edns::ExtendedError;
+
 /// How often secondaries ask whether the zone changed, in seconds (RFC 1035 section 3.3.13).
 const REFRESH: i32 = 3600;
 /// When they ask again after a failure.
@@ -22,12 +24,33 @@ pub(crate) struct Sections {
     pub(crate) authoritative: bool,
     pub(crate) answers: Vec<Record>,
     pub(crate) authorities: Vec<Record>,
+    /// Whether the records were left out, for the client to ask again by TCP.
+    pub(crate) is_truncated: bool,
+    /// Why there is an error, for who knows EDNS.
+    pub(crate) extended: Option<ExtendedError>,
 }
 
 impl Sections {
     /// An error without records.
     pub(crate) fn error(code: ResponseCode) -> Self {
-        Self { code, authoritative: false, answers: Vec::new(), authorities: Vec::new() }
+        Self {
+            code,
+            authoritative: false,
+            answers: Vec::new(),
+            authorities: Vec::new(),
+            is_truncated: false,
+            extended: None,
+        }
+    }
+
+    /// REFUSED, and why.
+    pub(crate) fn refused(error: ExtendedError) -> Self {
+        Self { extended: Some(error), ..Self::error(ResponseCode::Refused) }
+    }
+
+    /// Nothing, but the word to ask again by TCP.
+    pub(crate) fn truncated() -> Self {
+        Self { is_truncated: true, ..Self::error(ResponseCode::NoError) }
     }
 
     /// The records of an answer; `owner` is the question's name as it was written.
@@ -60,7 +83,7 @@ impl Sections {
                 (ResponseCode::NoError, listed(listing, owner, table, now), vec![])
             }
         };
-        Self { code, authoritative: true, answers, authorities }
+        Self { authoritative: true, answers, authorities, ..Self::error(code) }
     }
 }
 

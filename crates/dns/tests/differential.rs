@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use eximrbl_dns::{Content, RESPONSE_MAX, Transport, quick, respond};
+use eximrbl_dns::{Content, RESPONSE_MAX, Service, Transport, quick, respond};
 use eximrbl_table::{Name, Network, Report, Table, UnixSeconds, WritableTable, dictionary};
 use eximrbl_zone::{Config, Zones};
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ use meaning::meaning;
 const NOW: UnixSeconds = 1_795_326_190;
 
 /// Three zones, one below another, over a table with every kind of entry.
-static CONTENT: LazyLock<Content> = LazyLock::new(|| {
+static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let options = eximrbl_table::CreateOptions { slots: 1024, ..Default::default() };
@@ -45,18 +45,18 @@ static CONTENT: LazyLock<Content> = LazyLock::new(|| {
     drop(table);
     let table = Table::open(&path).unwrap();
     // The mapping outlives the file.
-    Content::new(Arc::new(table), zones)
+    Service::open(Content::new(Arc::new(table), zones))
 });
 
 fn complete(packet: &[u8]) -> Option<Vec<u8>> {
     let client: SocketAddr = "192.0.2.53:5353".parse().unwrap();
-    respond(packet, client, Transport::Udp, &CONTENT, NOW)
+    respond(packet, client, Transport::Udp, &SERVICE, NOW)
 }
 
 /// Compares both ways; whether the quick one answered.
 fn compare(packet: &[u8]) -> bool {
     let mut out = [0xaa; RESPONSE_MAX];
-    let Some(length) = quick(packet, &CONTENT, NOW, &mut out) else { return false };
+    let Some(length) = quick(packet, &SERVICE.content, NOW, &mut out) else { return false };
     let quick = &out[..length];
     let complete = complete(packet).expect("what one way answers, the other does not leave silent");
     assert!(quick.len() <= complete.len().max(512), "no longer than it has to be");
@@ -159,7 +159,10 @@ fn all_others_are_declined() {
     let plain = query(PLAIN, &name, 1, 1, None);
     assert!(compare(&plain));
     let declined = |packet: &[u8]| {
-        assert!(quick(packet, &CONTENT, NOW, &mut [0; RESPONSE_MAX]).is_none(), "{packet:02x?}");
+        assert!(
+            quick(packet, &SERVICE.content, NOW, &mut [0; RESPONSE_MAX]).is_none(),
+            "{packet:02x?}"
+        );
     };
     for flags in [0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x02] {
         declined(&query([0, 0, flags, 0], &name, 1, 1, None));

@@ -25,6 +25,19 @@
 //! positive_ttl_max = 300
 //! negative_ttl = 60
 //! user = "eximrbl"
+//! cookies = "on"                  # or "off", or "required" (RFC 7873)
+//! cookie_secret_file = "/etc/eximrbl/cookie-secrets"
+//! allow_query = ["192.0.2.0/24"]  # for zones without their own; all when left out
+//! nsid = "ns1"                    # not told when left out (RFC 5001)
+//! version = "eximrbl"             # version.bind, class CH; the same
+//! hostname = "mail.example.org"   # hostname.bind, class CH; the same
+//!
+//! [dns.rate_limit]                # by client network
+//! responses_per_second = 1000     # 0 for no limit
+//! ipv4_prefix = 24
+//! ipv6_prefix = 56
+//! slip = 1
+//! exempt = ["127.0.0.0/8", "::1"]
 //!
 //! [[zone]]                        # at least one
 //! name = "rbl.example.org"
@@ -35,10 +48,12 @@
 //! txt = "{ip}: {reason}"
 //! ns = ["mail.example.org"]
 //! contact = "postmaster@example.org"
+//! allow_query = ["192.0.2.0/24"]
 //! ```
 
 mod document;
 mod error;
+mod guard;
 mod sections;
 mod spec;
 mod zones;
@@ -46,7 +61,7 @@ mod zones;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use eximrbl_table::{CreateOptions, DEFAULT_PATH, Policy};
+use eximrbl_table::{CreateOptions, DEFAULT_PATH, Network, Policy};
 
 pub use error::ConfigError;
 
@@ -92,6 +107,48 @@ pub struct DnsSettings {
     pub negative_ttl: u32,
     /// Whom the daemon becomes when it was started as root.
     pub user: String,
+    /// What DNS cookies are used for.
+    pub cookies: CookieUse,
+    /// Where the secrets are that cookies are made with; `None` draws one at every start.
+    pub cookie_secret_file: Option<PathBuf>,
+    /// How often a network is answered by UDP.
+    pub rate_limit: RateLimit,
+    /// Who may ask for what is in no zone; `None` for all.
+    pub allow_query: Option<Vec<Network>>,
+    /// What is told to who asks for the server's identifier (RFC 5001).
+    pub nsid: Option<String>,
+    /// What is told to who asks for version.bind.
+    pub version: Option<String>,
+    /// What is told to who asks for hostname.bind.
+    pub hostname: Option<String>,
+}
+
+/// What DNS cookies (RFC 7873) are used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CookieUse {
+    /// They are not answered.
+    Off,
+    /// They are answered, and a client with a valid one is not limited.
+    #[default]
+    On,
+    /// Without a valid one there is no answer by UDP.
+    Required,
+}
+
+/// How often a network is answered by UDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Responses in a second; 0 for no limit.
+    pub responses_per_second: u32,
+    /// Length of IPv4 networks that are counted as one.
+    pub ipv4_prefix: u8,
+    /// Length of IPv6 networks that are counted as one.
+    pub ipv6_prefix: u8,
+    /// Every so many-th response over the limit is an empty one that tells to ask again by TCP, the
+    /// others are left out; 0 leaves out all.
+    pub slip: u32,
+    /// Networks that are never limited.
+    pub exempt: Vec<Network>,
 }
 
 /// One zone, its reasons still by name.
@@ -113,6 +170,8 @@ pub struct ZoneSettings {
     pub ns: Vec<DnsName>,
     /// The mailbox of its administrator, as a name.
     pub contact: DnsName,
+    /// Who may ask; `None` for all.
+    pub allow_query: Option<Vec<Network>>,
 }
 
 impl Default for TableSettings {
@@ -129,6 +188,26 @@ impl Default for DnsSettings {
             positive_ttl_max: 300,
             negative_ttl: 60,
             user: "eximrbl".to_owned(),
+            cookies: CookieUse::default(),
+            cookie_secret_file: None,
+            rate_limit: RateLimit::default(),
+            allow_query: None,
+            nsid: None,
+            version: None,
+            hostname: None,
+        }
+    }
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        let loopback = [(IpAddr::from([127, 0, 0, 0]), 8), (Ipv6Addr::LOCALHOST.into(), 128)];
+        Self {
+            responses_per_second: 1000,
+            ipv4_prefix: 24,
+            ipv6_prefix: 56,
+            slip: 1,
+            exempt: loopback.iter().filter_map(|&(of, bits)| Network::new(of, bits)).collect(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Every query: hickory reads and writes the messages.
 
+mod chaos;
+mod layout;
 mod packet;
 mod responder;
 

@@ -1,19 +1,21 @@
 //! From packet to packet: all that UDP and TCP have in common.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use eximrbl_table::UnixSeconds;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::proto::ProtoError;
 use hickory_server::server::Request;
 
-use super::responder::{self, Reply};
+use super::layout::{HEADER, Layout, Opt};
+use super::responder::{self, Circumstances, EDNS_VERSION, Reply};
 use crate::caught::caught;
-use crate::content::Content;
+use crate::cookie::Standing;
+use crate::edns::Options;
+use crate::guard::Treatment;
+use crate::service::Service;
 use crate::{PLAIN_PAYLOAD, UDP_PAYLOAD};
 
-/// Length of a DNS header.
-const HEADER: usize = 12;
 /// The bit that marks a response, in the header's third byte.
 const IS_RESPONSE: u8 = 0x80;
 /// The bits of the operation, in the header's third byte.
@@ -41,7 +43,7 @@ pub fn respond(
     packet: &[u8],
     client: SocketAddr,
     transport: Transport,
-    content: &Content,
+    service: &Service,
     now: UnixSeconds,
 ) -> Option<Vec<u8>> {
     let header: [u8; HEADER] = *packet.first_chunk()?;
@@ -49,29 +51,75 @@ pub fn respond(
     if header[2] & IS_RESPONSE != 0 || client.port() == 0 {
         return None;
     }
-    let response = caught(|| {
-        if !has_plausible_counts(header) || !has_plain_name(packet) {
-            return None;
-        }
-        let protocol = match transport {
-            Transport::Udp => Protocol::Udp,
-            Transport::Tcp => Protocol::Tcp,
-        };
-        let request = Request::from_bytes(packet.to_vec(), client, protocol).ok()?;
-        let reply = responder::respond(&request, content, now);
-        Some(encode(&request, reply, limit(&request, transport)))
-    });
-    let code = match response {
-        Some(Some(Ok(bytes))) => return Some(bytes),
-        Some(Some(Err(error))) => {
-            tracing::debug!("response to {client} not built: {error}");
-            SERVFAIL
-        }
-        Some(None) if header[2] & OPCODE != 0 => NOTIMP,
-        Some(None) => FORMERR,
-        None => SERVFAIL,
+    let response = caught(|| answer(packet, header, client, transport, service, now));
+    response.unwrap_or_else(|| Some(bare_response(header, SERVFAIL, None)))
+}
+
+/// The response to a packet that is no response; `None` for silence.
+fn answer(
+    packet: &[u8],
+    header: [u8; HEADER],
+    client: SocketAddr,
+    transport: Transport,
+    service: &Service,
+    now: UnixSeconds,
+) -> Option<Vec<u8>> {
+    let is_plausible = has_plausible_counts(header) && has_plain_name(packet);
+    let layout = if is_plausible { Layout::read(packet) } else { Layout::malformed() };
+    let circumstances = circumstances(&layout, client.ip(), transport, service, now);
+    if circumstances.treatment == Treatment::Drop {
+        return None;
+    }
+    let opt = layout.opt.as_ref();
+    let protocol = match transport {
+        Transport::Udp => Protocol::Udp,
+        Transport::Tcp => Protocol::Tcp,
     };
-    Some(bare_response(header, code))
+    let read = || Request::from_bytes(layout.without_opt(packet), client, protocol).ok();
+    let Some(request) = (!layout.is_malformed).then(read).flatten() else {
+        let code = if header[2] & OPCODE != 0 { NOTIMP } else { FORMERR };
+        return Some(bare_response(header, code, opt));
+    };
+    let reply = responder::respond(&request, &circumstances, service, now);
+    match encode(&request, reply, limit(opt, transport)) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            tracing::debug!("response to {client} not built: {error}");
+            Some(bare_response(header, SERVFAIL, opt))
+        }
+    }
+}
+
+/// Looks at the options, and decides what is done with the client.
+fn circumstances<'p>(
+    layout: &Layout<'p>,
+    client: IpAddr,
+    transport: Transport,
+    service: &Service,
+    now: UnixSeconds,
+) -> Circumstances<'p> {
+    let options = match &layout.opt {
+        // What options mean in another version is not known.
+        Some(opt) if opt.version == EDNS_VERSION && !layout.is_malformed => {
+            Options::read(opt.options)
+        }
+        _ => Ok(Options::default()),
+    };
+    let judged = options.and_then(|options| {
+        let (standing, cookie) = service.guard.judge(options.cookie, client, now)?;
+        Ok((options, standing, cookie))
+    });
+    let has_malformed_options = judged.is_err();
+    let (options, standing, cookie) =
+        judged.unwrap_or((Options::default(), Standing::Without, None));
+    Circumstances {
+        opt: layout.opt.clone(),
+        has_malformed_options,
+        nsid: options.nsid,
+        standing,
+        cookie,
+        treatment: service.guard.treat(transport, standing, client, now),
+    }
 }
 
 /// Whether the header promises what a query can hold. The parser makes room for all that is
@@ -98,11 +146,11 @@ fn has_plain_name(packet: &[u8]) -> bool {
 }
 
 /// How long the response may be.
-fn limit(request: &Request, transport: Transport) -> u16 {
-    match (transport, &request.edns) {
+fn limit(opt: Option<&Opt<'_>>, transport: Transport) -> u16 {
+    match (transport, opt) {
         (Transport::Tcp, _) => u16::MAX,
         (Transport::Udp, None) => PLAIN_PAYLOAD,
-        (Transport::Udp, Some(edns)) => edns.max_payload().clamp(PLAIN_PAYLOAD, UDP_PAYLOAD),
+        (Transport::Udp, Some(opt)) => opt.payload.clamp(PLAIN_PAYLOAD, UDP_PAYLOAD),
     }
 }
 
@@ -119,11 +167,19 @@ fn encode(request: &Request, mut reply: Reply, limit: u16) -> Result<Vec<u8>, Pr
     reply.encode(request)
 }
 
-/// A response that is a header alone: the query's ID, operation and RD bit, and a response code.
-fn bare_response(header: [u8; HEADER], code: u8) -> Vec<u8> {
+/// A response without a question: the query's ID, operation and RD bit, and a response code; and an
+/// OPT record, if the query had one, or the client might take us for a server that does not know EDNS
+/// (RFC 6891 section 7).
+fn bare_response(header: [u8; HEADER], code: u8, opt: Option<&Opt<'_>>) -> Vec<u8> {
     let mut response = vec![0; HEADER];
     response[..2].copy_from_slice(&header[..2]);
     response[2] = IS_RESPONSE | header[2] & (OPCODE | RECURSION_DESIRED);
     response[3] = code;
+    if let Some(opt) = opt {
+        response[HEADER - 1] = 1;
+        let [high, low] = UDP_PAYLOAD.to_be_bytes();
+        let flags = u8::from(opt.dnssec_ok) << 7;
+        response.extend([0, 0, 41, high, low, 0, EDNS_VERSION, flags, 0, 0, 0]);
+    }
     response
 }

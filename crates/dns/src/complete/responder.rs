@@ -1,21 +1,45 @@
 //! From a request to a reply: EDNS, what is not to be answered, and what the zones say.
 
+use std::net::IpAddr;
+
 use eximrbl_table::UnixSeconds;
-use eximrbl_zone::{QueryType, answer};
+use eximrbl_zone::{Answer, QueryType, answer};
 use hickory_server::proto::ProtoError;
-use hickory_server::proto::op::{Edns, Metadata, OpCode, ResponseCode};
+use hickory_server::proto::op::{Edns, LowerQuery, Metadata, OpCode, ResponseCode};
 use hickory_server::proto::rr::DNSClass;
+use hickory_server::proto::rr::rdata::opt::EdnsOption;
 use hickory_server::proto::serialize::binary::BinEncoder;
 use hickory_server::server::Request;
 use hickory_server::zone_handler::MessageResponseBuilder;
 
+use super::chaos::chaos;
+use super::layout::Opt;
 use crate::UDP_PAYLOAD;
 use crate::caught::caught;
-use crate::content::Content;
+use crate::cookie::{COOKIE, Standing};
+use crate::edns::{self, ExtendedError};
+use crate::guard::Treatment;
 use crate::records::Sections;
+use crate::service::Service;
 
 /// The EDNS version that we know (RFC 6891).
-const EDNS_VERSION: u8 = 0;
+pub(crate) const EDNS_VERSION: u8 = 0;
+
+/// What is known of a query beside its question.
+pub(crate) struct Circumstances<'p> {
+    /// Its OPT record.
+    pub(crate) opt: Option<Opt<'p>>,
+    /// Whether that holds options that are malformed.
+    pub(crate) has_malformed_options: bool,
+    /// Whether it asks for the server's identifier.
+    pub(crate) nsid: bool,
+    /// What its cookie shows.
+    pub(crate) standing: Standing,
+    /// The cookie to answer with.
+    pub(crate) cookie: Option<[u8; COOKIE]>,
+    /// What is done with it.
+    pub(crate) treatment: Treatment,
+}
 
 /// A response, all but the question, which is repeated from the request.
 pub(crate) struct Reply {
@@ -24,49 +48,112 @@ pub(crate) struct Reply {
     edns: Option<Edns>,
 }
 
-/// Answers one request. A panic becomes SERVFAIL.
-pub(crate) fn respond(request: &Request, content: &Content, now: UnixSeconds) -> Reply {
-    reply(request, || sections(request, content, now))
+/// Answers one request, which has been read without its OPT record. A panic becomes SERVFAIL.
+pub(crate) fn respond(
+    request: &Request,
+    circumstances: &Circumstances<'_>,
+    service: &Service,
+    now: UnixSeconds,
+) -> Reply {
+    let sections = early(request, circumstances)
+        .unwrap_or_else(|| contained(|| sections(request, service, now)));
+    reply(request, circumstances, service, sections)
+}
+
+/// What `sections` gives; SERVFAIL when it panics.
+fn contained(sections: impl FnOnce() -> Sections) -> Sections {
+    caught(sections).unwrap_or_else(|| Sections::error(ResponseCode::ServFail))
+}
+
+/// What is said without looking at the question.
+fn early(request: &Request, circumstances: &Circumstances<'_>) -> Option<Sections> {
+    let code = if circumstances.opt.as_ref().is_some_and(|opt| opt.version > EDNS_VERSION) {
+        ResponseCode::BADVERS
+    } else if request.metadata.op_code != OpCode::Query {
+        ResponseCode::NotImp
+    } else if circumstances.has_malformed_options {
+        ResponseCode::FormErr
+    } else if request.queries.queries().is_empty() && circumstances.cookie.is_some() {
+        // A client that asks for a cookie alone, or whether its own is good (RFC 7873 section 5.4).
+        match circumstances.standing {
+            Standing::Invalid => ResponseCode::BADCOOKIE,
+            Standing::Without | Standing::New | Standing::Valid => ResponseCode::NoError,
+        }
+    } else {
+        match circumstances.treatment {
+            Treatment::Answer => return None,
+            Treatment::BadCookie => ResponseCode::BADCOOKIE,
+            // Nothing of what would be dropped comes here.
+            Treatment::Truncate | Treatment::Drop => return Some(Sections::truncated()),
+        }
+    };
+    Some(Sections::error(code))
 }
 
 /// What the zones say.
-fn sections(request: &Request, content: &Content, now: UnixSeconds) -> Sections {
+fn sections(request: &Request, service: &Service, now: UnixSeconds) -> Sections {
     let [query] = request.queries.queries() else {
         return Sections::error(ResponseCode::FormErr);
     };
-    if query.query_class() != DNSClass::IN {
-        return Sections::error(ResponseCode::Refused);
+    let client = request.src().ip();
+    match query.query_class() {
+        DNSClass::IN => internet(query, service, client, now),
+        DNSClass::CH => chaos(query, service, client),
+        _ => Sections::refused(ExtendedError::NotSupported),
     }
+}
+
+/// The answer to a question of class IN.
+fn internet(query: &LowerQuery, service: &Service, client: IpAddr, now: UnixSeconds) -> Sections {
     let owner = query.original().name();
     let query_type = QueryType(query.query_type().into());
     let (wire, length) = wire_form(owner.iter());
-    let decided = answer(&wire[..length], query_type, &content.zones, &content.table, now);
-    Sections::of(&decided, owner, &content.apexes, &content.table, now)
+    let content = &service.content;
+    let decide =
+        |query_type| answer(&wire[..length], query_type, &content.zones, &content.table, now);
+    let decided = decide(query_type);
+    // A transfer is refused whatever the zone; whether it is ours, another question shows.
+    let is_transfer = matches!(query_type, QueryType::AXFR | QueryType::IXFR);
+    let found = if is_transfer { decide(QueryType::SOA) } else { decided };
+    match service.access.check(&found, client) {
+        Err(error) => Sections::refused(error),
+        Ok(()) if matches!(decided, Answer::Refused) => {
+            Sections::refused(ExtendedError::NotSupported)
+        }
+        Ok(()) => Sections::of(&decided, owner, &content.apexes, &content.table, now),
+    }
 }
 
-/// Makes the response's head, and asks `sections` for its content if the request's head is good.
-fn reply(request: &Request, sections: impl FnOnce() -> Sections) -> Reply {
-    let mut edns = request.edns.as_ref().map(|asked| {
+/// Puts the response's head before its content.
+fn reply(
+    request: &Request,
+    circumstances: &Circumstances<'_>,
+    service: &Service,
+    sections: Sections,
+) -> Reply {
+    let edns = circumstances.opt.as_ref().map(|asked| {
         let mut edns = Edns::new();
         edns.set_max_payload(UDP_PAYLOAD);
         edns.set_version(EDNS_VERSION);
         // RFC 3225 section 3: the bit is copied.
-        edns.set_dnssec_ok(asked.flags().dnssec_ok);
+        edns.set_dnssec_ok(asked.dnssec_ok);
+        edns.set_rcode_high(sections.code.high());
+        let mut add = |code, data| edns.options_mut().insert(EdnsOption::Unknown(code, data));
+        if let Some(cookie) = circumstances.cookie {
+            add(edns::COOKIE, cookie.to_vec());
+        }
+        if let Some(nsid) = service.identity.nsid.as_ref().filter(|_| circumstances.nsid) {
+            add(edns::NSID, nsid.clone().into_bytes());
+        }
+        if let Some(error) = sections.extended {
+            add(edns::EXTENDED_ERROR, error.code().to_be_bytes().to_vec());
+        }
         edns
     });
-    let sections = if request.version() > EDNS_VERSION {
-        if let Some(edns) = &mut edns {
-            edns.set_rcode_high(ResponseCode::BADVERS.high());
-        }
-        Sections::error(ResponseCode::BADVERS)
-    } else if request.metadata.op_code != OpCode::Query {
-        Sections::error(ResponseCode::NotImp)
-    } else {
-        caught(sections).unwrap_or_else(|| Sections::error(ResponseCode::ServFail))
-    };
     let mut metadata = Metadata::response_from_request(&request.metadata);
     metadata.authoritative = sections.authoritative;
     metadata.response_code = sections.code;
+    metadata.truncation = sections.is_truncated;
     tracing::trace!(client = %request.src(), queries = ?request.queries.queries(),
         code = %sections.code, answers = sections.answers.len(), "query");
     Reply { metadata, sections, edns }
@@ -111,19 +198,14 @@ fn wire_form<'n>(labels: impl Iterator<Item = &'n [u8]>) -> ([u8; 256], usize) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
+    #![allow(clippy::panic)]
     use super::*;
-    use hickory_server::net::xfer::Protocol;
 
     #[test]
     fn a_panic_becomes_servfail() {
-        let query = b"\x12\x34\x01\x00\x00\x01\0\0\0\0\0\0\x01a\x00\x00\x01\x00\x01".to_vec();
-        let client = "127.0.0.1:5353".parse().unwrap();
-        let request = Request::from_bytes(query, client, Protocol::Udp).unwrap();
-        let reply = reply(&request, || panic!("on purpose"));
-        assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
-        assert_eq!(reply.metadata.id, 0x1234);
-        assert!(!reply.metadata.authoritative);
+        let sections = contained(|| panic!("on purpose"));
+        assert_eq!(sections.code, ResponseCode::ServFail);
+        assert!(!sections.authoritative && sections.answers.is_empty());
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use eximrbl_table::{Network, Policy, WEIGHT_MAX};
 
 use super::error::{Key, Wrong};
 use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
-use super::{Config, DnsSettings, TTL_MAX, TableSettings, zones};
+use super::{Config, DnsSettings, TTL_MAX, TableSettings, guard, zones};
 
 // These are the table's own ranges. They stand here too, so that a number which no policy can hold
 // (below zero, say) is told the same range as any other.
@@ -21,6 +21,11 @@ const SECONDS: RangeInclusive<u64> = 1..=31_536_000;
 const THRESHOLD: RangeInclusive<u64> = 1..=100_000;
 /// What one rejection counts for.
 const WEIGHT: RangeInclusive<u64> = 1..=WEIGHT_MAX as u64;
+/// Longest text of one string in a TXT record (RFC 1035 section 3.3).
+const TEXT_MAX: usize = 255;
+/// Longest server identifier: with the longest question and a cookie it still fits into the 512
+/// bytes that every client takes, so that a response without records can always be sent.
+const NSID_MAX: usize = 128;
 
 /// Checks the whole file.
 pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
@@ -33,12 +38,11 @@ pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
         }
         None => return Err(Wrong::new(key, "missing; write version = 1 at the top")),
     }
-    Ok(Config {
-        table: table(spec.table)?,
-        policy: policy(spec.policy)?,
-        dns: dns(spec.dns)?,
-        zones: zones::check(spec.zone)?,
-    })
+    let table = table(spec.table)?;
+    let policy = policy(spec.policy)?;
+    let dns = dns(spec.dns)?;
+    let zones = zones::check(spec.zone, dns.allow_query.as_deref())?;
+    Ok(Config { table, policy, dns, zones })
 }
 
 /// `[table]`
@@ -46,15 +50,21 @@ fn table(spec: TableSpec) -> Result<TableSettings, Wrong> {
     let top = Key::top("table");
     let default = TableSettings::default();
     let path = spec.path.map_or(default.path, PathBuf::from);
-    if !path.is_absolute() {
-        let problem = format!(
-            "\"{}\" depends on where the program is started; write the whole path",
-            path.display()
-        );
-        return Err(Wrong::new(top.name("path"), problem));
-    }
+    absolute(top.name("path"), &path)?;
     let slots = number(&top, "slots", spec.slots, default.slots, SLOTS)?;
     Ok(TableSettings { path, slots })
+}
+
+/// Refuses a path that means another file from another directory.
+pub(super) fn absolute(key: Key, path: &Path) -> Result<(), Wrong> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    let problem = format!(
+        "\"{}\" depends on where the program is started; write the whole path",
+        path.display()
+    );
+    Err(Wrong::new(key, problem))
 }
 
 /// `[policy]`
@@ -64,13 +74,7 @@ fn policy(spec: PolicySpec) -> Result<Policy, Wrong> {
         number(&top, name, value, u64::from(default), range).map(|n| n as u32)
     };
     let default = Policy::default();
-    let mut never = Vec::with_capacity(spec.never.len());
-    for (index, text) in spec.never.iter().enumerate() {
-        let network: Network = text.parse().map_err(|error| {
-            Wrong::new(top.name("never").index(index), format!("\"{text}\": {error}"))
-        })?;
-        never.push(network);
-    }
+    let never = networks(&top.name("never"), &spec.never)?;
     let mut weights = Vec::with_capacity(spec.weights.len());
     for (reason, weight) in spec.weights {
         let weight = number(&top.name("weights"), &reason, Some(weight), 1, WEIGHT)?;
@@ -113,6 +117,13 @@ fn dns(spec: DnsSpec) -> Result<DnsSettings, Wrong> {
         positive_ttl_max: ttl("positive_ttl_max", spec.positive_ttl_max, default.positive_ttl_max)?,
         negative_ttl: ttl("negative_ttl", spec.negative_ttl, default.negative_ttl)?,
         user,
+        cookies: guard::cookies(&top, spec.cookies.as_deref())?,
+        cookie_secret_file: guard::secret_file(&top, spec.cookie_secret_file)?,
+        rate_limit: guard::rate_limit(&top.name("rate_limit"), spec.rate_limit)?,
+        allow_query: guard::allow_query(&top, spec.allow_query)?,
+        nsid: guard::text(&top, "nsid", spec.nsid, NSID_MAX)?,
+        version: guard::text(&top, "version", spec.version, TEXT_MAX)?,
+        hostname: guard::text(&top, "hostname", spec.hostname, TEXT_MAX)?,
     })
 }
 
@@ -133,6 +144,14 @@ fn addresses(key: &Key, texts: &[String]) -> Result<Vec<SocketAddr>, Wrong> {
         addresses.push(address);
     }
     Ok(addresses)
+}
+
+/// Networks and single addresses.
+pub(super) fn networks(key: &Key, texts: &[String]) -> Result<Vec<Network>, Wrong> {
+    let read = |(index, text): (usize, &String)| {
+        text.parse().map_err(|error| Wrong::new(key.index(index), format!("\"{text}\": {error}")))
+    };
+    texts.iter().enumerate().map(read).collect()
 }
 
 /// A number within its range, or the default.

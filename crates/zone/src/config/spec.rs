@@ -51,6 +51,25 @@ pub(super) struct DnsSpec {
     pub(super) positive_ttl_max: Option<i64>,
     pub(super) negative_ttl: Option<i64>,
     pub(super) user: Option<String>,
+    pub(super) cookies: Option<String>,
+    pub(super) cookie_secret_file: Option<String>,
+    #[serde(default)]
+    pub(super) rate_limit: RateLimitSpec,
+    pub(super) allow_query: Option<Vec<String>>,
+    pub(super) nsid: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) hostname: Option<String>,
+}
+
+/// `rate_limit` of `[dns]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RateLimitSpec {
+    pub(super) responses_per_second: Option<i64>,
+    pub(super) ipv4_prefix: Option<i64>,
+    pub(super) ipv6_prefix: Option<i64>,
+    pub(super) slip: Option<i64>,
+    pub(super) exempt: Option<Vec<String>>,
 }
 
 /// `[[zone]]`
@@ -67,4 +86,5 @@ pub(super) struct ZoneSpec {
     pub(super) txt: Option<String>,
     pub(super) ns: Option<Vec<String>>,
     pub(super) contact: Option<String>,
+    pub(super) allow_query: Option<Vec<String>>,
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use eximrbl_table::Name;
+use eximrbl_table::{Name, Network};
 
 use super::error::{Key, Wrong};
+use super::guard;
 use super::sections::number;
 use super::spec::ZoneSpec;
 use super::{ZONE_NAME_MAX, ZoneSettings};
@@ -13,15 +14,19 @@ use crate::answer::is_usable_code;
 use crate::name::{DnsName, NameError};
 use crate::template::{self, Template};
 
-/// Checks all zones, each by itself and against the others.
-pub(super) fn check(specs: Vec<ZoneSpec>) -> Result<Vec<ZoneSettings>, Wrong> {
+/// Checks all zones, each by itself and against the others. `allow_query` is for those that do not
+/// say themselves who may ask.
+pub(super) fn check(
+    specs: Vec<ZoneSpec>,
+    allow_query: Option<&[Network]>,
+) -> Result<Vec<ZoneSettings>, Wrong> {
     let top = Key::top("zone");
     if specs.is_empty() {
         return Err(Wrong::new(top, "missing; add a [[zone]] section with a name"));
     }
     let mut zones: Vec<ZoneSettings> = Vec::with_capacity(specs.len());
     for (index, spec) in specs.into_iter().enumerate() {
-        zones.push(zone(&top.index(index), spec)?);
+        zones.push(zone(&top.index(index), spec, allow_query)?);
     }
     for (index, zone) in zones.iter().enumerate() {
         let others = zones.iter().enumerate().filter(|&(other, _)| other != index);
@@ -46,11 +51,11 @@ pub(super) fn check(specs: Vec<ZoneSpec>) -> Result<Vec<ZoneSettings>, Wrong> {
 /// Zones of which only the names are given.
 pub(super) fn named(names: &[String]) -> Result<Vec<ZoneSettings>, Wrong> {
     let spec = |name: &String| ZoneSpec { name: Some(name.clone()), ..ZoneSpec::default() };
-    check(names.iter().map(spec).collect())
+    check(names.iter().map(spec).collect(), None)
 }
 
 /// Checks one zone.
-fn zone(top: &Key, spec: ZoneSpec) -> Result<ZoneSettings, Wrong> {
+fn zone(top: &Key, spec: ZoneSpec, allow_query: Option<&[Network]>) -> Result<ZoneSettings, Wrong> {
     let Some(text) = spec.name else {
         return Err(Wrong::new(top.name("name"), "missing; every [[zone]] needs a name"));
     };
@@ -86,6 +91,8 @@ fn zone(top: &Key, spec: ZoneSpec) -> Result<ZoneSettings, Wrong> {
         white,
         quorum: number(top, "quorum", spec.quorum, 1, 1..=64)? as u32,
         ns: name_servers(&top.name("ns"), spec.ns.as_deref(), &name)?,
+        allow_query: guard::allow_query(top, spec.allow_query)?
+            .or_else(|| allow_query.map(<[_]>::to_vec)),
         reasons,
         codes,
         txt,
