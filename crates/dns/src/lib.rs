@@ -16,6 +16,7 @@
 mod caught;
 mod complete;
 mod content;
+pub mod counters;
 mod quick;
 mod records;
 
@@ -26,6 +27,6 @@ pub(crate) const PLAIN_PAYLOAD: u16 = 512;
 pub(crate) const UDP_PAYLOAD: u16 = 1232;
 
 pub use caught::caught;
-pub use complete::{Transport, respond};
+pub use complete::{Transport, respond, respond_and_tell};
 pub use content::Content;
 pub use quick::{RESPONSE_MAX, quick};

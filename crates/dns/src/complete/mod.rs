@@ -3,4 +3,4 @@
 mod packet;
 mod responder;
 
-pub use packet::{Transport, respond};
+pub use packet::{Transport, respond, respond_and_tell};

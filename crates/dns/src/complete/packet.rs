@@ -10,6 +10,7 @@ use hickory_server::server::Request;
 use super::responder::{self, Reply};
 use crate::caught::caught;
 use crate::content::Content;
+use crate::counters::Outcome;
 use crate::{PLAIN_PAYLOAD, UDP_PAYLOAD};
 
 /// Length of a DNS header.
@@ -44,11 +45,21 @@ pub fn respond(
     content: &Content,
     now: UnixSeconds,
 ) -> Option<Vec<u8>> {
-    let header: [u8; HEADER] = *packet.first_chunk()?;
+    respond_and_tell(packet, client, transport, content, now).0
+}
+
+/// The response to a packet, as by [`respond`], and what there is to count of it.
+pub fn respond_and_tell(
+    packet: &[u8],
+    client: SocketAddr,
+    transport: Transport,
+    content: &Content,
+    now: UnixSeconds,
+) -> (Option<Vec<u8>>, Outcome) {
+    let header = packet.first_chunk().copied();
     // Responses are never answered, or two servers could talk for ever; nor is port 0.
-    if header[2] & IS_RESPONSE != 0 || client.port() == 0 {
-        return None;
-    }
+    let is_query = |header: &[u8; HEADER]| header[2] & IS_RESPONSE == 0 && client.port() != 0;
+    let Some(header) = header.filter(is_query) else { return (None, Outcome::IGNORED) };
     let response = caught(|| {
         if !has_plausible_counts(header) || !has_plain_name(packet) {
             return None;
@@ -58,11 +69,12 @@ pub fn respond(
             Transport::Tcp => Protocol::Tcp,
         };
         let request = Request::from_bytes(packet.to_vec(), client, protocol).ok()?;
-        let reply = responder::respond(&request, content, now);
-        Some(encode(&request, reply, limit(&request, transport)))
+        let mut reply = responder::respond(&request, content, now);
+        let bytes = encode(&request, &mut reply, limit(&request, transport));
+        Some(bytes.map(|bytes| (bytes, reply.outcome())))
     });
     let code = match response {
-        Some(Some(Ok(bytes))) => return Some(bytes),
+        Some(Some(Ok((bytes, outcome)))) => return (Some(bytes), outcome),
         Some(Some(Err(error))) => {
             tracing::debug!("response to {client} not built: {error}");
             SERVFAIL
@@ -71,7 +83,8 @@ pub fn respond(
         Some(None) => FORMERR,
         None => SERVFAIL,
     };
-    Some(bare_response(header, code))
+    let outcome = Outcome { reply: u16::from(code).into(), ..Outcome::IGNORED };
+    (Some(bare_response(header, code)), outcome)
 }
 
 /// Whether the header promises what a query can hold. The parser makes room for all that is
@@ -110,7 +123,7 @@ fn limit(request: &Request, transport: Transport) -> u16 {
 ///
 /// hickory's encoder can stop at a limit too, but leaves a part of the record that did not fit
 /// at the end of the packet, and the OPT record out. So what is too long is made anew without any.
-fn encode(request: &Request, mut reply: Reply, limit: u16) -> Result<Vec<u8>, ProtoError> {
+fn encode(request: &Request, reply: &mut Reply, limit: u16) -> Result<Vec<u8>, ProtoError> {
     let bytes = reply.encode(request)?;
     if bytes.len() <= usize::from(limit) {
         return Ok(bytes);

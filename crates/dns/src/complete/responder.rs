@@ -12,6 +12,7 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 use crate::UDP_PAYLOAD;
 use crate::caught::caught;
 use crate::content::Content;
+use crate::counters::{Outcome, Question};
 use crate::records::Sections;
 
 /// The EDNS version that we know (RFC 6891).
@@ -22,6 +23,8 @@ pub(crate) struct Reply {
     metadata: Metadata,
     sections: Sections,
     edns: Option<Edns>,
+    /// The question, if it came to one.
+    question: Option<Question>,
 }
 
 /// Answers one request. A panic becomes SERVFAIL.
@@ -29,23 +32,28 @@ pub(crate) fn respond(request: &Request, content: &Content, now: UnixSeconds) ->
     reply(request, || sections(request, content, now))
 }
 
-/// What the zones say.
-fn sections(request: &Request, content: &Content, now: UnixSeconds) -> Sections {
+/// What the zones say, and the question that they were asked.
+fn sections(
+    request: &Request,
+    content: &Content,
+    now: UnixSeconds,
+) -> (Sections, Option<Question>) {
     let [query] = request.queries.queries() else {
-        return Sections::error(ResponseCode::FormErr);
+        return (Sections::error(ResponseCode::FormErr), None);
     };
     if query.query_class() != DNSClass::IN {
-        return Sections::error(ResponseCode::Refused);
+        return (Sections::error(ResponseCode::Refused), None);
     }
     let owner = query.original().name();
     let query_type = QueryType(query.query_type().into());
     let (wire, length) = wire_form(owner.iter());
     let decided = answer(&wire[..length], query_type, &content.zones, &content.table, now);
-    Sections::of(&decided, owner, &content.apexes, &content.table, now)
+    let question = Question::of(&decided, query_type, &content.rows);
+    (Sections::of(&decided, owner, &content.apexes, &content.table, now), Some(question))
 }
 
 /// Makes the response's head, and asks `sections` for its content if the request's head is good.
-fn reply(request: &Request, sections: impl FnOnce() -> Sections) -> Reply {
+fn reply(request: &Request, sections: impl FnOnce() -> (Sections, Option<Question>)) -> Reply {
     let mut edns = request.edns.as_ref().map(|asked| {
         let mut edns = Edns::new();
         edns.set_max_payload(UDP_PAYLOAD);
@@ -54,22 +62,22 @@ fn reply(request: &Request, sections: impl FnOnce() -> Sections) -> Reply {
         edns.set_dnssec_ok(asked.flags().dnssec_ok);
         edns
     });
-    let sections = if request.version() > EDNS_VERSION {
+    let (sections, question) = if request.version() > EDNS_VERSION {
         if let Some(edns) = &mut edns {
             edns.set_rcode_high(ResponseCode::BADVERS.high());
         }
-        Sections::error(ResponseCode::BADVERS)
+        (Sections::error(ResponseCode::BADVERS), None)
     } else if request.metadata.op_code != OpCode::Query {
-        Sections::error(ResponseCode::NotImp)
+        (Sections::error(ResponseCode::NotImp), None)
     } else {
-        caught(sections).unwrap_or_else(|| Sections::error(ResponseCode::ServFail))
+        caught(sections).unwrap_or_else(|| (Sections::error(ResponseCode::ServFail), None))
     };
     let mut metadata = Metadata::response_from_request(&request.metadata);
     metadata.authoritative = sections.authoritative;
     metadata.response_code = sections.code;
     tracing::trace!(client = %request.src(), queries = ?request.queries.queries(),
         code = %sections.code, answers = sections.answers.len(), "query");
-    Reply { metadata, sections, edns }
+    Reply { metadata, sections, edns, question }
 }
 
 impl Reply {
@@ -78,6 +86,16 @@ impl Reply {
         self.metadata.truncation = true;
         self.sections.answers.clear();
         self.sections.authorities.clear();
+    }
+
+    /// What there is to count.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome {
+            question: self.question,
+            reply: u16::from(self.metadata.response_code).into(),
+            truncated: self.metadata.truncation,
+            ..Outcome::IGNORED
+        }
     }
 
     /// The response in wire form, however long.
