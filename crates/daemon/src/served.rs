@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use eximrbl_dns::Content;
+use eximrbl_dns::counters::Counters;
 use eximrbl_table::{Policy, SetPolicyError, Table, WritableTable};
 use eximrbl_zone::{Config, ZoneError, Zones};
 use parking_lot::RwLock;
@@ -64,14 +65,25 @@ impl Served {
     }
 }
 
+impl Served {
+    /// The same, with the zones' questions counted.
+    fn counted(self, counters: &Counters) -> Self {
+        Self { content: self.content.counted(counters), ..self }
+    }
+}
+
 /// What all threads share. It changes as a whole.
 pub(crate) struct Shared {
     served: RwLock<Arc<Served>>,
+    /// What was asked and answered since the start, whatever was served meanwhile.
+    pub(crate) counters: Counters,
 }
 
 impl Shared {
     pub(crate) fn new(served: Served) -> Self {
-        Self { served: RwLock::new(Arc::new(served)) }
+        let counters = Counters::new(served.zones.iter().count());
+        let served = RwLock::new(Arc::new(served.counted(&counters)));
+        Self { served, counters }
     }
 
     /// What is served now. Stays whole while it is held, whatever happens meanwhile.
@@ -81,7 +93,8 @@ impl Shared {
 
     /// Serves something else from now on.
     pub(crate) fn replace(&self, served: Served) {
-        *self.served.write() = Arc::new(served);
+        let served = Arc::new(served.counted(&self.counters));
+        *self.served.write() = served;
     }
 }
 
