@@ -6,7 +6,7 @@ use std::sync::Arc;
 use eximrbl_dns::Content;
 use eximrbl_dns::counters::Counters;
 use eximrbl_table::{Policy, SetPolicyError, Table, WritableTable};
-use eximrbl_zone::{Config, ZoneError, Zones};
+use eximrbl_zone::{Config, TcpSettings, ZoneError, Zones};
 use parking_lot::RwLock;
 
 use crate::stand_in::stand_in;
@@ -16,6 +16,8 @@ use crate::table_file::TableError;
 /// for reading alone.
 pub(crate) struct Served {
     pub(crate) content: Content,
+    /// Limits of TCP connections.
+    pub(crate) tcp: TcpSettings,
     /// Whether all of the configuration is in force. It is not when the table could not be
     /// written: then reasons may lack their names in it, and the policy may be another.
     pub(crate) is_complete: bool,
@@ -54,14 +56,16 @@ impl Served {
         let Some(writable) = writable else {
             let names = stand_in(&table).ok_or(ServeError::Memory)?;
             let zones = Zones::resolve(config, &names)?;
-            return Ok(Self { content: Content::new(table, zones), is_complete: false });
+            let content = Content::new(table, zones);
+            return Ok(Self { content, tcp: config.dns.tcp.clone(), is_complete: false });
         };
         let zones = Zones::resolve(config, writable)?;
         if has_policy && !is_in_force(&config.policy, &table.policy()) {
             writable.set_policy(&config.policy)?;
             tracing::debug!("the policy of the configuration was written into the table");
         }
-        Ok(Self { content: Content::new(table, zones), is_complete: true })
+        let content = Content::new(table, zones);
+        Ok(Self { content, tcp: config.dns.tcp.clone(), is_complete: true })
     }
 }
 

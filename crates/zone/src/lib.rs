@@ -26,7 +26,9 @@ mod time;
 pub mod zone;
 
 pub use answer::{Answer, Authority, QueryType, answer};
-pub use config::{Config, ConfigError, DnsSettings, TableSettings, ZoneSettings};
+pub use config::{
+    Config, ConfigError, ControlSettings, DnsSettings, TableSettings, TcpSettings, ZoneSettings,
+};
 pub use listing::Listing;
 pub use name::{DnsName, NameError};
 pub use template::{Template, TemplateError, Text};

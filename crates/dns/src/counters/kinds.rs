@@ -121,10 +121,12 @@ counted! {
         Unsent = "unsent",
         /// TCP connections that were accepted.
         TcpAccepted = "tcp_accepted",
-        /// TCP connections closed at once: the client, or all clients, had enough of them.
+        /// TCP connections closed at once, for their client had its share of them already.
         TcpRefused = "tcp_refused",
         /// TCP connections closed because the client was too slow, or idle for too long.
         TcpTimedOut = "tcp_timed_out",
+        /// TCP connections closed to make room for another, when there were as many as may be.
+        TcpDisplaced = "tcp_displaced",
     }
 }
 

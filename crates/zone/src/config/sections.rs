@@ -8,7 +8,7 @@ use eximrbl_table::{Network, Policy, WEIGHT_MAX};
 
 use super::error::{Key, Wrong};
 use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
-use super::{Config, DnsSettings, TTL_MAX, TableSettings, zones};
+use super::{Config, DnsSettings, TTL_MAX, TableSettings, server, zones};
 
 // These are the table's own ranges. They stand here too, so that a number which no policy can hold
 // (below zero, say) is told the same range as any other.
@@ -37,6 +37,7 @@ pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
         table: table(spec.table)?,
         policy: policy(spec.policy)?,
         dns: dns(spec.dns)?,
+        control: server::control(spec.control)?,
         zones: zones::check(spec.zone)?,
     })
 }
@@ -112,6 +113,7 @@ fn dns(spec: DnsSpec) -> Result<DnsSettings, Wrong> {
         },
         positive_ttl_max: ttl("positive_ttl_max", spec.positive_ttl_max, default.positive_ttl_max)?,
         negative_ttl: ttl("negative_ttl", spec.negative_ttl, default.negative_ttl)?,
+        tcp: server::tcp(&top.name("tcp"), spec.tcp)?,
         user,
     })
 }
