@@ -3,9 +3,10 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use eximrbl_dns::counters::Counters;
 use eximrbl_dns::{Content, Guard, Service};
 use eximrbl_table::{Policy, SetPolicyError, Table, WritableTable};
-use eximrbl_zone::{Config, ZoneError, Zones};
+use eximrbl_zone::{Config, TcpSettings, ZoneError, Zones};
 use parking_lot::RwLock;
 
 use crate::stand_in::stand_in;
@@ -15,6 +16,8 @@ use crate::table_file::TableError;
 /// for reading alone.
 pub(crate) struct Served {
     pub(crate) service: Service,
+    /// Limits of TCP connections.
+    pub(crate) tcp: TcpSettings,
     /// Whether all of the configuration is in force. It is not when the table could not be
     /// written: then reasons may lack their names in it, and the policy may be another.
     pub(crate) is_complete: bool,
@@ -55,25 +58,38 @@ impl Served {
             let names = stand_in(&table).ok_or(ServeError::Memory)?;
             let zones = Zones::resolve(config, &names)?;
             let service = Service::new(config, table, zones, guard);
-            return Ok(Self { service, is_complete: false });
+            return Ok(Self { service, tcp: config.dns.tcp.clone(), is_complete: false });
         };
         let zones = Zones::resolve(config, writable)?;
         if has_policy && !is_in_force(&config.policy, &table.policy()) {
             writable.set_policy(&config.policy)?;
             tracing::debug!("the policy of the configuration was written into the table");
         }
-        Ok(Self { service: Service::new(config, table, zones, guard), is_complete: true })
+        let service = Service::new(config, table, zones, guard);
+        Ok(Self { service, tcp: config.dns.tcp.clone(), is_complete: true })
+    }
+}
+
+impl Served {
+    /// The same, with the zones' questions counted.
+    fn counted(mut self, counters: &Counters) -> Self {
+        self.service.content = self.service.content.counted(counters);
+        self
     }
 }
 
 /// What all threads share. It changes as a whole.
 pub(crate) struct Shared {
     served: RwLock<Arc<Served>>,
+    /// What was asked and answered since the start, whatever was served meanwhile.
+    pub(crate) counters: Counters,
 }
 
 impl Shared {
     pub(crate) fn new(served: Served) -> Self {
-        Self { served: RwLock::new(Arc::new(served)) }
+        let counters = Counters::new(served.zones.iter().count());
+        let served = RwLock::new(Arc::new(served.counted(&counters)));
+        Self { served, counters }
     }
 
     /// What is served now. Stays whole while it is held, whatever happens meanwhile.
@@ -83,7 +99,8 @@ impl Shared {
 
     /// Serves something else from now on.
     pub(crate) fn replace(&self, served: Served) {
-        *self.served.write() = Arc::new(served);
+        let served = Arc::new(served.counted(&self.counters));
+        *self.served.write() = served;
     }
 }
 

@@ -54,11 +54,13 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut sockets = JoinSet::new();
+    let connections = tcp::Connections::new(&responder.served().tcp);
     for Listener { address, udp, tcp } in listeners {
         let answering = responder.clone();
         sockets.spawn(async move { ("UDP", address, udp::serve(udp, answering).await) });
-        let answering = responder.clone();
-        sockets.spawn(async move { ("TCP", address, tcp::serve(tcp, answering).await) });
+        let (answering, connections) = (responder.clone(), connections.clone());
+        sockets
+            .spawn(async move { ("TCP", address, tcp::serve(tcp, answering, connections).await) });
         tracing::info!("listening on {address}, UDP and TCP");
     }
     let mut watchdog = watchdog();

@@ -3,62 +3,65 @@
 //! hickory-server has a loop of its own for this, which is not used, because it takes any number
 //! of connections: with as many idle ones as the process may have files, it turns without rest,
 //! and the table and the configuration can no longer be opened. Here connections are counted, in
-//! all and of each client.
+//! all and of each client: `connections`.
+//!
+//! Queries of one connection are answered in their order, as many at a time as have arrived
+//! (`incoming`). There is no limit to their number: a connection that asks on and on is no worse
+//! than one that is made anew for each query, and gives way to others as any other does.
 
-use std::collections::HashMap;
+mod connections;
+mod incoming;
+
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use eximrbl_dns::Transport;
-use parking_lot::Mutex;
+use eximrbl_dns::counters::Event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::responder::Responder;
+pub(crate) use connections::Connections;
+use connections::Place;
+use incoming::Incoming;
 
-/// Connections of one listening address; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 256;
-/// Connections of one client; more are closed at once. A resolver needs one or two.
-const CONNECTIONS_OF_CLIENT_MAX: usize = 32;
-/// How long a connection may be idle (RFC 7766 section 6.2.3 asks for seconds), and how long a
-/// query may take to arrive, or a response to leave.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait after a connection could not be accepted for want of files or memory.
 const RESPITE: Duration = Duration::from_millis(100);
-
-/// How many connections each client has.
-type Clients = Arc<Mutex<HashMap<IpAddr, usize>>>;
+/// Bytes of responses after which they are sent, though more queries are there to be answered.
+const RESPONSES: usize = 16 << 10;
 
 /// Serves one listening socket until something is wrong with it.
-pub(crate) async fn serve(listener: std::net::TcpListener, responder: Responder) -> io::Error {
+pub(crate) async fn serve(
+    listener: std::net::TcpListener,
+    responder: Responder,
+    connections: Connections,
+) -> io::Error {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return error,
     };
-    let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let clients = Clients::default();
     // Connections end with this set when the daemon stops.
-    let mut connections = JoinSet::new();
+    let mut serving = JoinSet::new();
     loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(permit) = free.clone().acquire_owned().await else {
-            return io::Error::other("the count of connections was closed");
-        };
+        while serving.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, client)) => {
-                if let Some(place) = Place::take(&clients, client.ip(), permit) {
-                    let responder = responder.clone();
-                    connections.spawn(async move {
-                        // However it ends, the client sees that it ended, and can ask anew.
-                        let _ = serve_connection(stream, client, &responder).await;
-                        drop(place);
-                    });
-                }
+                let limits = &responder.served().tcp;
+                responder.tally().note(Event::TcpAccepted);
+                let Some(place) = connections.take(client.ip(), limits) else {
+                    responder.tally().note(Event::TcpRefused);
+                    continue;
+                };
+                (0..place.displaced).for_each(|_| responder.tally().note(Event::TcpDisplaced));
+                let number = place.number;
+                let responder = responder.clone();
+                let task = serving.spawn(async move {
+                    serve_counted(stream, client, &responder, place).await;
+                });
+                connections.can_be_ended_by(number, task);
             }
             Err(error) if is_fatal(&error) => return error,
             Err(error) => {
@@ -69,59 +72,86 @@ pub(crate) async fn serve(listener: std::net::TcpListener, responder: Responder)
     }
 }
 
+/// Serves one connection, and counts how it ended. However that was, the client sees that it
+/// ended, and can ask anew.
+async fn serve_counted(stream: TcpStream, client: SocketAddr, responder: &Responder, place: Place) {
+    if let Err(error) = serve_connection(stream, client, responder, &place).await
+        && error.kind() == io::ErrorKind::TimedOut
+    {
+        responder.tally().note(Event::TcpTimedOut);
+    }
+}
+
 /// Answers one query after the other, until the client is done or too slow.
 async fn serve_connection(
     mut stream: TcpStream,
     client: SocketAddr,
     responder: &Responder,
+    place: &Place,
 ) -> io::Result<()> {
     // Responses are whole when they are written; waiting for more to send gains nothing.
     stream.set_nodelay(true)?;
-    loop {
-        let mut length = [0; 2];
-        timeout(PATIENCE, stream.read_exact(&mut length)).await??;
-        let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
-        timeout(PATIENCE, stream.read_exact(&mut query)).await??;
-        let response = responder.respond(&query, client, Transport::Tcp);
-        // What gets no answer is no DNS client.
-        let Some(response) = response else { return Ok(()) };
-        let length = u16::try_from(response.len()).map_err(io::Error::other)?;
+    let mut incoming = Incoming::default();
+    let mut responses = Vec::new();
+    while read_query(&mut stream, &mut incoming, responder).await? {
+        let mut is_done = false;
+        while responses.len() < RESPONSES
+            && let Some(query) = incoming.next()
+        {
+            // What gets no answer is no DNS client.
+            let Some(response) = responder.respond(query, client, Transport::Tcp) else {
+                is_done = true;
+                break;
+            };
+            let length = u16::try_from(response.len()).map_err(io::Error::other)?;
+            responses.extend_from_slice(&length.to_be_bytes());
+            responses.extend_from_slice(&response);
+        }
+        let patience = io_timeout(responder);
         // One write, so that length and response leave in one segment (RFC 7766 section 8).
-        let framed = [&length.to_be_bytes()[..], &response].concat();
-        timeout(PATIENCE, stream.write_all(&framed)).await??;
-    }
-}
-
-/// The place that a connection takes; free again when it is dropped.
-struct Place {
-    clients: Clients,
-    client: IpAddr,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Place {
-    /// `None` when the client has its share already.
-    fn take(clients: &Clients, client: IpAddr, permit: OwnedSemaphorePermit) -> Option<Self> {
-        let mut counts = clients.lock();
-        let count = counts.entry(client).or_default();
-        if *count >= CONNECTIONS_OF_CLIENT_MAX {
-            return None;
+        timeout(patience, stream.write_all(&responses)).await??;
+        if is_done {
+            return Ok(());
         }
-        *count += 1;
-        Some(Self { clients: clients.clone(), client, _permit: permit })
+        responses.clear();
+        place.has_been_answered();
+        // A client that always has another query ready leaves the thread to others in between.
+        yield_now().await;
     }
+    Ok(())
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.clients.lock();
-        if let Some(count) = counts.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.client);
-            }
+/// Reads until there is a whole query; whether there is one. There is none when the client is done.
+async fn read_query(
+    stream: &mut TcpStream,
+    incoming: &mut Incoming,
+    responder: &Responder,
+) -> io::Result<bool> {
+    let mut has_begun = !incoming.is_empty();
+    let patience = if has_begun {
+        io_timeout(responder)
+    } else {
+        seconds(responder.served().tcp.idle_timeout)
+    };
+    let mut deadline = Instant::now() + patience;
+    while !incoming.has_query() {
+        if timeout_at(deadline, stream.read_buf(incoming.room())).await?? == 0 {
+            return Ok(false);
+        }
+        // A whole query, from its first byte on: who sends it byte by byte gains no time.
+        if !std::mem::replace(&mut has_begun, true) {
+            deadline = Instant::now() + io_timeout(responder);
         }
     }
+    Ok(true)
+}
+
+fn io_timeout(responder: &Responder) -> Duration {
+    seconds(responder.served().tcp.io_timeout)
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
 }
 
 /// Errors of the listening socket itself; all others concern one connection, or pass.

@@ -11,6 +11,7 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use eximrbl_dns::Transport;
+use eximrbl_dns::counters::Event;
 use nix::cmsg_space;
 use nix::libc::{in_pktinfo, in6_pktinfo};
 use nix::sys::socket::{
@@ -60,6 +61,7 @@ async fn serve_one(socket: &tokio::net::UdpSocket, responder: &Responder) -> io:
     if let Err(error) = sent {
         // A client that cannot be reached is no reason to stop; it asks again, or does not.
         tracing::debug!("response to {client} not sent: {error}");
+        responder.tally().note(Event::Unsent);
     }
     Ok(())
 }

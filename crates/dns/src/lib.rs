@@ -18,6 +18,7 @@ mod caught;
 mod complete;
 mod content;
 pub mod cookie;
+pub mod counters;
 pub mod edns;
 pub mod guard;
 pub mod limit;
@@ -34,7 +35,7 @@ pub(crate) const UDP_PAYLOAD: u16 = 1232;
 
 pub use access::Access;
 pub use caught::caught;
-pub use complete::{Transport, respond};
+pub use complete::{Transport, respond, respond_and_tell};
 pub use content::Content;
 pub use cookie::Secret;
 pub use guard::{Guard, Treatment};

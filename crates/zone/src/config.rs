@@ -39,6 +39,15 @@
 //! slip = 1
 //! exempt = ["127.0.0.0/8", "::1"]
 //!
+//! [dns.tcp]
+//! connections = 256
+//! connections_per_client = 32
+//! idle_timeout = 10
+//! io_timeout = 10
+//!
+//! [control]
+//! socket = "/run/eximrbl/control" # "" for none
+//!
 //! [[zone]]                        # at least one
 //! name = "rbl.example.org"
 //! list = "black"                  # or "white"
@@ -55,6 +64,7 @@ mod document;
 mod error;
 mod guard;
 mod sections;
+mod server;
 mod spec;
 mod zones;
 
@@ -64,6 +74,7 @@ use std::path::{Path, PathBuf};
 use eximrbl_table::{CreateOptions, DEFAULT_PATH, Network, Policy};
 
 pub use error::ConfigError;
+pub use server::{CONTROL_PATH, ControlSettings, TcpSettings};
 
 use crate::name::DnsName;
 use crate::template::Template;
@@ -83,6 +94,8 @@ pub struct Config {
     pub policy: Policy,
     /// `[dns]`
     pub dns: DnsSettings,
+    /// `[control]`
+    pub control: ControlSettings,
     /// `[[zone]]`, at least one, no name twice.
     pub zones: Vec<ZoneSettings>,
 }
@@ -105,6 +118,8 @@ pub struct DnsSettings {
     pub positive_ttl_max: u32,
     /// TTL of negative answers, in seconds.
     pub negative_ttl: u32,
+    /// `[dns.tcp]`
+    pub tcp: TcpSettings,
     /// Whom the daemon becomes when it was started as root.
     pub user: String,
     /// What DNS cookies are used for.
@@ -187,6 +202,7 @@ impl Default for DnsSettings {
             listen: listen.map(|address| SocketAddr::new(address, 53)).to_vec(),
             positive_ttl_max: 300,
             negative_ttl: 60,
+            tcp: TcpSettings::default(),
             user: "eximrbl".to_owned(),
             cookies: CookieUse::default(),
             cookie_secret_file: None,
@@ -235,7 +251,8 @@ impl Config {
     }
 
     /// A configuration without a file: these zones on these addresses, all else by default.
-    /// What is wrong is told by the name of the command-line option.
+    /// What is wrong is told by the name of the command-line option. There is no control socket:
+    /// its default place is one that only one daemon of a host can have.
     pub fn without_file(
         zones: &[String],
         listen: Vec<SocketAddr>,
@@ -247,6 +264,7 @@ impl Config {
             table: TableSettings { path: table, ..TableSettings::default() },
             policy: Policy::default(),
             dns: DnsSettings { listen, ..DnsSettings::default() },
+            control: ControlSettings { socket: None },
             zones,
         })
     }

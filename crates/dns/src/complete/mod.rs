@@ -5,4 +5,4 @@ mod layout;
 mod packet;
 mod responder;
 
-pub use packet::{Transport, respond};
+pub use packet::{Transport, respond, respond_and_tell};

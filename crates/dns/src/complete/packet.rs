@@ -11,6 +11,7 @@ use super::layout::{HEADER, Layout, Opt};
 use super::responder::{self, Circumstances, EDNS_VERSION, Reply};
 use crate::caught::caught;
 use crate::cookie::Standing;
+use crate::counters::{self, Outcome};
 use crate::edns::Options;
 use crate::guard::Treatment;
 use crate::service::Service;
@@ -46,16 +47,29 @@ pub fn respond(
     service: &Service,
     now: UnixSeconds,
 ) -> Option<Vec<u8>> {
-    let header: [u8; HEADER] = *packet.first_chunk()?;
-    // Responses are never answered, or two servers could talk for ever; nor is port 0.
-    if header[2] & IS_RESPONSE != 0 || client.port() == 0 {
-        return None;
-    }
-    let response = caught(|| answer(packet, header, client, transport, service, now));
-    response.unwrap_or_else(|| Some(bare_response(header, SERVFAIL, None)))
+    respond_and_tell(packet, client, transport, service, now).0
 }
 
-/// The response to a packet that is no response; `None` for silence.
+/// The response to a packet, as by [`respond`], and what there is to count of it.
+pub fn respond_and_tell(
+    packet: &[u8],
+    client: SocketAddr,
+    transport: Transport,
+    service: &Service,
+    now: UnixSeconds,
+) -> (Option<Vec<u8>>, Outcome) {
+    let header = packet.first_chunk().copied();
+    // Responses are never answered, or two servers could talk for ever; nor is port 0.
+    let is_query = |header: &[u8; HEADER]| header[2] & IS_RESPONSE == 0 && client.port() != 0;
+    let Some(header) = header.filter(is_query) else { return (None, Outcome::IGNORED) };
+    let answered = caught(|| answer(packet, header, client, transport, service, now));
+    answered.unwrap_or_else(|| {
+        let outcome = Outcome { reply: u16::from(SERVFAIL).into(), ..Outcome::IGNORED };
+        (Some(bare_response(header, SERVFAIL, None)), outcome)
+    })
+}
+
+/// The response to a packet that is no response; `None` for silence. And what there is to count.
 fn answer(
     packet: &[u8],
     header: [u8; HEADER],
@@ -63,29 +77,33 @@ fn answer(
     transport: Transport,
     service: &Service,
     now: UnixSeconds,
-) -> Option<Vec<u8>> {
+) -> (Option<Vec<u8>>, Outcome) {
     let is_plausible = has_plausible_counts(header) && has_plain_name(packet);
     let layout = if is_plausible { Layout::read(packet) } else { Layout::malformed() };
     let circumstances = circumstances(&layout, client.ip(), transport, service, now);
+    let outcome = Outcome { cookie: circumstances.standing.into(), ..Outcome::IGNORED };
     if circumstances.treatment == Treatment::Drop {
-        return None;
+        return (None, Outcome { reply: counters::Reply::Dropped, ..outcome });
     }
     let opt = layout.opt.as_ref();
+    let bare = |code| {
+        let outcome = Outcome { reply: u16::from(code).into(), ..outcome };
+        (Some(bare_response(header, code, opt)), outcome)
+    };
     let protocol = match transport {
         Transport::Udp => Protocol::Udp,
         Transport::Tcp => Protocol::Tcp,
     };
     let read = || Request::from_bytes(layout.without_opt(packet), client, protocol).ok();
     let Some(request) = (!layout.is_malformed).then(read).flatten() else {
-        let code = if header[2] & OPCODE != 0 { NOTIMP } else { FORMERR };
-        return Some(bare_response(header, code, opt));
+        return bare(if header[2] & OPCODE != 0 { NOTIMP } else { FORMERR });
     };
-    let reply = responder::respond(&request, &circumstances, service, now);
-    match encode(&request, reply, limit(opt, transport)) {
-        Ok(bytes) => Some(bytes),
+    let mut reply = responder::respond(&request, &circumstances, service, now);
+    match encode(&request, &mut reply, limit(opt, transport)) {
+        Ok(bytes) => (Some(bytes), reply.outcome(&circumstances)),
         Err(error) => {
             tracing::debug!("response to {client} not built: {error}");
-            Some(bare_response(header, SERVFAIL, opt))
+            bare(SERVFAIL)
         }
     }
 }
@@ -158,7 +176,7 @@ fn limit(opt: Option<&Opt<'_>>, transport: Transport) -> u16 {
 ///
 /// hickory's encoder can stop at a limit too, but leaves a part of the record that did not fit
 /// at the end of the packet, and the OPT record out. So what is too long is made anew without any.
-fn encode(request: &Request, mut reply: Reply, limit: u16) -> Result<Vec<u8>, ProtoError> {
+fn encode(request: &Request, reply: &mut Reply, limit: u16) -> Result<Vec<u8>, ProtoError> {
     let bytes = reply.encode(request)?;
     if bytes.len() <= usize::from(limit) {
         return Ok(bytes);

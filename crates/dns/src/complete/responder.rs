@@ -17,6 +17,7 @@ use super::layout::Opt;
 use crate::UDP_PAYLOAD;
 use crate::caught::caught;
 use crate::cookie::{COOKIE, Standing};
+use crate::counters::{self, Outcome, Question};
 use crate::edns::{self, ExtendedError};
 use crate::guard::Treatment;
 use crate::records::Sections;
@@ -46,6 +47,8 @@ pub(crate) struct Reply {
     metadata: Metadata,
     sections: Sections,
     edns: Option<Edns>,
+    /// The question, if it came to one.
+    question: Option<Question>,
 }
 
 /// Answers one request, which has been read without its OPT record. A panic becomes SERVFAIL.
@@ -55,14 +58,18 @@ pub(crate) fn respond(
     service: &Service,
     now: UnixSeconds,
 ) -> Reply {
-    let sections = early(request, circumstances)
-        .unwrap_or_else(|| contained(|| sections(request, service, now)));
+    let sections = match early(request, circumstances) {
+        Some(sections) => (sections, None),
+        None => contained(|| sections(request, service, now)),
+    };
     reply(request, circumstances, service, sections)
 }
 
 /// What `sections` gives; SERVFAIL when it panics.
-fn contained(sections: impl FnOnce() -> Sections) -> Sections {
-    caught(sections).unwrap_or_else(|| Sections::error(ResponseCode::ServFail))
+fn contained(
+    sections: impl FnOnce() -> (Sections, Option<Question>),
+) -> (Sections, Option<Question>) {
+    caught(sections).unwrap_or_else(|| (Sections::error(ResponseCode::ServFail), None))
 }
 
 /// What is said without looking at the question.
@@ -90,21 +97,30 @@ fn early(request: &Request, circumstances: &Circumstances<'_>) -> Option<Section
     Some(Sections::error(code))
 }
 
-/// What the zones say.
-fn sections(request: &Request, service: &Service, now: UnixSeconds) -> Sections {
+/// What the zones say, and the question that they were asked.
+fn sections(
+    request: &Request,
+    service: &Service,
+    now: UnixSeconds,
+) -> (Sections, Option<Question>) {
     let [query] = request.queries.queries() else {
-        return Sections::error(ResponseCode::FormErr);
+        return (Sections::error(ResponseCode::FormErr), None);
     };
     let client = request.src().ip();
     match query.query_class() {
         DNSClass::IN => internet(query, service, client, now),
-        DNSClass::CH => chaos(query, service, client),
-        _ => Sections::refused(ExtendedError::NotSupported),
+        DNSClass::CH => (chaos(query, service, client), None),
+        _ => (Sections::refused(ExtendedError::NotSupported), None),
     }
 }
 
 /// The answer to a question of class IN.
-fn internet(query: &LowerQuery, service: &Service, client: IpAddr, now: UnixSeconds) -> Sections {
+fn internet(
+    query: &LowerQuery,
+    service: &Service,
+    client: IpAddr,
+    now: UnixSeconds,
+) -> (Sections, Option<Question>) {
     let owner = query.original().name();
     let query_type = QueryType(query.query_type().into());
     let (wire, length) = wire_form(owner.iter());
@@ -115,13 +131,21 @@ fn internet(query: &LowerQuery, service: &Service, client: IpAddr, now: UnixSeco
     // A transfer is refused whatever the zone; whether it is ours, another question shows.
     let is_transfer = matches!(query_type, QueryType::AXFR | QueryType::IXFR);
     let found = if is_transfer { decide(QueryType::SOA) } else { decided };
-    match service.access.check(&found, client) {
-        Err(error) => Sections::refused(error),
-        Ok(()) if matches!(decided, Answer::Refused) => {
-            Sections::refused(ExtendedError::NotSupported)
+    let question = |answer| Question::of(answer, query_type, &content.rows);
+    let (sections, question) = match service.access.check(&found, client) {
+        Err(error @ ExtendedError::Prohibited) => {
+            (Sections::refused(error), question(&found).prohibited())
         }
-        Ok(()) => Sections::of(&decided, owner, &content.apexes, &content.table, now),
-    }
+        Err(error) => (Sections::refused(error), question(&decided)),
+        Ok(()) if matches!(decided, Answer::Refused) => {
+            (Sections::refused(ExtendedError::NotSupported), question(&decided))
+        }
+        Ok(()) => {
+            let sections = Sections::of(&decided, owner, &content.apexes, &content.table, now);
+            (sections, question(&decided))
+        }
+    };
+    (sections, Some(question))
 }
 
 /// Puts the response's head before its content.
@@ -129,7 +153,7 @@ fn reply(
     request: &Request,
     circumstances: &Circumstances<'_>,
     service: &Service,
-    sections: Sections,
+    (sections, question): (Sections, Option<Question>),
 ) -> Reply {
     let edns = circumstances.opt.as_ref().map(|asked| {
         let mut edns = Edns::new();
@@ -156,7 +180,7 @@ fn reply(
     metadata.truncation = sections.is_truncated;
     tracing::trace!(client = %request.src(), queries = ?request.queries.queries(),
         code = %sections.code, answers = sections.answers.len(), "query");
-    Reply { metadata, sections, edns }
+    Reply { metadata, sections, edns, question }
 }
 
 impl Reply {
@@ -165,6 +189,18 @@ impl Reply {
         self.metadata.truncation = true;
         self.sections.answers.clear();
         self.sections.authorities.clear();
+    }
+
+    /// What there is to count.
+    pub(crate) fn outcome(&self, circumstances: &Circumstances<'_>) -> Outcome {
+        let is_slipped = circumstances.treatment == Treatment::Truncate && self.question.is_none();
+        let code = u16::from(self.metadata.response_code).into();
+        Outcome {
+            question: self.question,
+            cookie: circumstances.standing.into(),
+            reply: if is_slipped { counters::Reply::Slipped } else { code },
+            truncated: self.metadata.truncation && !is_slipped,
+        }
     }
 
     /// The response in wire form, however long.
@@ -203,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_servfail() {
-        let sections = contained(|| panic!("on purpose"));
+        let (sections, _) = contained(|| panic!("on purpose"));
         assert_eq!(sections.code, ResponseCode::ServFail);
         assert!(!sections.authoritative && sections.answers.is_empty());
     }

@@ -8,7 +8,7 @@ use eximrbl_table::{Network, Policy, WEIGHT_MAX};
 
 use super::error::{Key, Wrong};
 use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
-use super::{Config, DnsSettings, TTL_MAX, TableSettings, guard, zones};
+use super::{Config, DnsSettings, TTL_MAX, TableSettings, guard, server, zones};
 
 // These are the table's own ranges. They stand here too, so that a number which no policy can hold
 // (below zero, say) is told the same range as any other.
@@ -41,8 +41,9 @@ pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
     let table = table(spec.table)?;
     let policy = policy(spec.policy)?;
     let dns = dns(spec.dns)?;
+    let control = server::control(spec.control)?;
     let zones = zones::check(spec.zone, dns.allow_query.as_deref())?;
-    Ok(Config { table, policy, dns, zones })
+    Ok(Config { table, policy, dns, control, zones })
 }
 
 /// `[table]`
@@ -116,6 +117,7 @@ fn dns(spec: DnsSpec) -> Result<DnsSettings, Wrong> {
         },
         positive_ttl_max: ttl("positive_ttl_max", spec.positive_ttl_max, default.positive_ttl_max)?,
         negative_ttl: ttl("negative_ttl", spec.negative_ttl, default.negative_ttl)?,
+        tcp: server::tcp(&top.name("tcp"), spec.tcp)?,
         user,
         cookies: guard::cookies(&top, spec.cookies.as_deref())?,
         cookie_secret_file: guard::secret_file(&top, spec.cookie_secret_file)?,

@@ -17,6 +17,8 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) dns: DnsSpec,
     #[serde(default)]
+    pub(super) control: ControlSpec,
+    #[serde(default)]
     pub(super) zone: Vec<ZoneSpec>,
 }
 
@@ -50,6 +52,8 @@ pub(super) struct DnsSpec {
     pub(super) listen: Option<Vec<String>>,
     pub(super) positive_ttl_max: Option<i64>,
     pub(super) negative_ttl: Option<i64>,
+    #[serde(default)]
+    pub(super) tcp: TcpSpec,
     pub(super) user: Option<String>,
     pub(super) cookies: Option<String>,
     pub(super) cookie_secret_file: Option<String>,
@@ -70,6 +74,23 @@ pub(super) struct RateLimitSpec {
     pub(super) ipv6_prefix: Option<i64>,
     pub(super) slip: Option<i64>,
     pub(super) exempt: Option<Vec<String>>,
+}
+
+/// `[dns.tcp]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TcpSpec {
+    pub(super) connections: Option<i64>,
+    pub(super) connections_per_client: Option<i64>,
+    pub(super) idle_timeout: Option<i64>,
+    pub(super) io_timeout: Option<i64>,
+}
+
+/// `[control]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ControlSpec {
+    pub(super) socket: Option<String>,
 }
 
 /// `[[zone]]`

@@ -9,6 +9,10 @@ fn error(text: &str) -> String {
     parse(text).unwrap_err().to_string()
 }
 
+fn tcp(connections: u32, of_client: u32, idle_timeout: u32, io_timeout: u32) -> TcpSettings {
+    TcpSettings { connections, connections_per_client: of_client, idle_timeout, io_timeout }
+}
+
 const SMALLEST: &str = "version = 1\n[[zone]]\nname = \"rbl.example.org\"\n";
 
 #[test]
@@ -21,6 +25,8 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!(listen, ["0.0.0.0:53", "[::]:53"]);
     assert_eq!((config.dns.positive_ttl_max, config.dns.negative_ttl), (300, 60));
     assert_eq!(config.dns.user, "eximrbl");
+    assert_eq!(config.dns.tcp, tcp(256, 32, 10, 10));
+    assert_eq!(config.control.socket.as_deref(), Some(Path::new("/run/eximrbl/control")));
     let zone = &config.zones[0];
     assert!(!zone.white && zone.reasons.is_none() && zone.quorum == 1 && zone.codes.is_empty());
     assert_eq!(zone.ns, [DnsName::from_text("rbl.example.org").unwrap()]);
@@ -47,6 +53,7 @@ fn the_sample_shows_the_defaults() {
     assert_eq!(told.table, plain.table);
     assert_eq!(told.policy, plain.policy);
     assert_eq!(told.dns, plain.dns);
+    assert_eq!(told.control, plain.control);
     assert_eq!(told.zones, plain.zones);
 }
 
@@ -89,6 +96,13 @@ listen = ["127.0.0.1:5300", "[::1]:5300"]
 positive_ttl_max = 120
 negative_ttl = 30
 user = "nobody"
+[dns.tcp]
+connections = 10000
+connections_per_client = 1
+idle_timeout = 3600
+io_timeout = 2
+[control]
+socket = "/srv/control"
 [[zone]]
 name = "rbl.example.org"
 list = "black"
@@ -121,6 +135,8 @@ list = "white"
     );
     assert_eq!((config.dns.positive_ttl_max, config.dns.negative_ttl), (120, 30));
     assert_eq!(config.dns.user, "nobody");
+    assert_eq!(config.dns.tcp, tcp(10_000, 1, 3600, 2));
+    assert_eq!(config.control.socket.as_deref(), Some(Path::new("/srv/control")));
     let zone = &config.zones[0];
     assert_eq!(zone.reasons, Some(vec!["auth".into(), "rcpt".into()]));
     assert_eq!(zone.quorum, 2);
