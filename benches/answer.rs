@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 
-use eximrbl_dns::{Content, Pending, RESPONSE_MAX};
+use eximrbl_dns::{Guard, Pending, RESPONSE_MAX, Secret, Service};
 use eximrbl_table::{CreateOptions, Filter, Network, Report, Table, UnixSeconds, WritableTable};
 use eximrbl_zone::{Answer, Config, QueryType, Zones, answer};
 
@@ -29,7 +29,9 @@ fn main() {
     let options = CreateOptions { slots: 2 * u64::from(entries), ..CreateOptions::default() };
     let table = WritableTable::create(&folder.path().join("table"), &options).unwrap();
     let now = eximrbl_table::now();
-    let config = "version = 1\n[[zone]]\nname = \"rbl.example.org\"\n";
+    // All is on: cookies, and a rate limit that counts, but is never reached.
+    let config = "version = 1\n[dns]\nrate_limit = { responses_per_second = 1000000 }\n\
+        [[zone]]\nname = \"rbl.example.org\"\n";
     let config = Config::parse(config, Path::new("benchmark")).unwrap();
     let zones = Zones::resolve(&config, &table).unwrap();
 
@@ -87,7 +89,8 @@ fn main() {
 
     // As the daemon has it: opened for reading.
     let table = Arc::new(Table::open(table.path()).unwrap());
-    let content = Content::new(table, zones);
+    let guard = Guard::new(&config.dns, &[Secret::new([7; 16])], [9; 16], None);
+    let service = Service::new(&config, table, zones, Arc::new(guard));
     for (what, names, kind) in [
         ("A, IPv4, listed", &listed_v4, QueryType::A),
         ("A, IPv4, not listed", &unlisted_v4, QueryType::A),
@@ -98,7 +101,7 @@ fn main() {
         let mut out = [0; RESPONSE_MAX];
         for (how, batch) in [("alone", 1), ("in batches", BATCH)] {
             let (middle, least) = measure::nanoseconds(RUNS, QUERIES as u32, || {
-                queries.chunks(batch).for_each(|batch| respond(batch, &content, now, &mut out));
+                queries.chunks(batch).for_each(|batch| respond(batch, &service, now, &mut out));
             });
             let what = format!("{what}, {how}");
             println!("  message: {what:<33} {middle:7.1} ns, least {least:.1} ns");
@@ -107,10 +110,11 @@ fn main() {
 }
 
 /// Answers queries together, as the daemon does.
-fn respond(batch: &[Vec<u8>], content: &Content, now: UnixSeconds, out: &mut [u8; RESPONSE_MAX]) {
+fn respond(batch: &[Vec<u8>], service: &Service, now: UnixSeconds, out: &mut [u8; RESPONSE_MAX]) {
+    let client = "192.0.2.53:5353".parse().unwrap();
     let mut pending: [Option<Pending<'_, '_>>; BATCH] = [const { None }; BATCH];
     for (place, packet) in pending.iter_mut().zip(batch) {
-        *place = Pending::read(black_box(packet), content);
+        *place = Pending::read(black_box(packet), client, service);
     }
     let pending = &pending[..batch.len()];
     pending.iter().flatten().for_each(Pending::fetch);

@@ -50,7 +50,8 @@ fuzz_target!(|data: &[u8]| {
     let client = "192.0.2.53:5353".parse().unwrap();
     let (service, now) = &*SERVICE;
     let mut out = [0; RESPONSE_MAX];
-    let quick = quick(data, &service.content, *now, &mut out).map(|length| meaning(&out[..length]));
+    let quick = quick(data, client, service, *now, &mut out);
+    let quick = quick.map(|(length, _)| meaning(&out[..length]));
     for (transport, most) in [(Transport::Udp, 1232), (Transport::Tcp, 65_535)] {
         let response = respond(data, client, transport, service, *now);
         let is_query = data.len() >= 12 && data[2] & 0x80 == 0;

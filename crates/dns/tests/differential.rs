@@ -8,7 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use eximrbl_dns::{Content, RESPONSE_MAX, Service, Transport, quick, respond};
+use eximrbl_dns::{
+    Guard, RESPONSE_MAX, Secret, Service, Transport, quick, respond, respond_and_tell,
+};
 use eximrbl_table::{Name, Network, Report, Table, UnixSeconds, WritableTable, dictionary};
 use eximrbl_zone::{Config, Zones};
 use proptest::prelude::*;
@@ -17,19 +19,13 @@ use meaning::meaning;
 
 const NOW: UnixSeconds = 1_795_326_190;
 
-/// Three zones, one below another, over a table with every kind of entry.
-static SERVICE: LazyLock<Service> = LazyLock::new(|| {
+/// The same content under four configurations: as usual, with all that can be switched on; for clients
+/// with a cookie alone; over the rate limit; and over it, with silence.
+static SERVICES: LazyLock<[Service; 4]> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("table");
     let options = eximrbl_table::CreateOptions { slots: 1024, ..Default::default() };
     let table = WritableTable::create(&path, &options).unwrap();
-    let config = "version = 1\n\
-        [[zone]]\nname = \"rbl.example\"\ncodes = { auth = 4, spam = 9 }\n\
-        ns = [\"ns1.example.net\", \"ns2.example.net\"]\n\
-        [[zone]]\nname = \"a1.b1.rbl.example\"\ntxt = \"{ip} {count} {reason} {ttl} {first} {last} {zone}\"\n\
-        [[zone]]\nname = \"wl.example\"\nlist = \"white\"\n";
-    let config = Config::parse(config, Path::new("test.toml")).unwrap();
-    let zones = Zones::resolve(&config, &table).unwrap();
     let reason = |name: &str| table.reason(Name::new(name.as_bytes()).unwrap(), true);
     let record = |network: &str, name: &str, reporter| {
         let network: Network = network.parse().unwrap();
@@ -42,26 +38,77 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     record("2001:db8::1", "rcpt", 0);
     record("45.0.0.0/8", "manual", dictionary::ADMIN);
     table.white("198.51.100.0/24".parse().unwrap(), None, dictionary::ADMIN, NOW).unwrap();
-    drop(table);
-    let table = Table::open(&path).unwrap();
     // The mapping outlives the file.
-    Service::open(Content::new(Arc::new(table), zones))
+    [
+        "rate_limit = { responses_per_second = 0 }\nversion = \"9\"",
+        "rate_limit = { responses_per_second = 0 }\ncookies = \"required\"\nnsid = \"a\"",
+        "rate_limit = { responses_per_second = 1, exempt = [\"2001:db8::/32\"] }",
+        "rate_limit = { responses_per_second = 1, slip = 0, exempt = [] }\ncookies = \"off\"",
+    ]
+    .map(|settings| {
+        let config = Config::parse(&configuration(settings), Path::new("test.toml")).unwrap();
+        let zones = Zones::resolve(&config, &table).unwrap();
+        let table = Arc::new(Table::open(&path).unwrap());
+        let guard = Guard::new(&config.dns, &[Secret::new([7; 16])], [9; 16], None);
+        Service::new(&config, table, zones, Arc::new(guard))
+    })
 });
 
-fn complete(packet: &[u8]) -> Option<Vec<u8>> {
-    let client: SocketAddr = "192.0.2.53:5353".parse().unwrap();
-    respond(packet, client, Transport::Udp, &SERVICE, NOW)
+/// Three zones, one below another; not everybody may ask for all.
+fn configuration(settings: &str) -> String {
+    format!(
+        "version = 1\n[dns]\n{settings}\n\
+         [[zone]]\nname = \"rbl.example\"\ncodes = {{ auth = 4, spam = 9 }}\n\
+         ns = [\"ns1.example.net\", \"ns2.example.net\"]\n\
+         [[zone]]\nname = \"a1.b1.rbl.example\"\n\
+         txt = \"{{ip}} {{count}} {{reason}} {{ttl}} {{first}} {{last}} {{zone}}\"\n\
+         [[zone]]\nname = \"wl.example\"\nlist = \"white\"\n\
+         allow_query = [\"192.0.2.0/24\", \"2001:db8::/32\"]\n"
+    )
 }
 
-/// Compares both ways; whether the quick one answered.
+const CLIENTS: [&str; 3] = ["192.0.2.53:5353", "198.51.100.7:53", "[2001:db8::53]:1024"];
+
+fn client(number: usize) -> SocketAddr {
+    CLIENTS[number % CLIENTS.len()].parse().unwrap()
+}
+
+fn complete(packet: &[u8]) -> Option<Vec<u8>> {
+    respond(packet, client(0), Transport::Udp, &SERVICES[0], NOW)
+}
+
+/// Compares both ways, in all that a client sees and all that is counted; whether the quick one
+/// answered under the usual configuration.
 fn compare(packet: &[u8]) -> bool {
-    let mut out = [0xaa; RESPONSE_MAX];
-    let Some(length) = quick(packet, &SERVICE.content, NOW, &mut out) else { return false };
-    let quick = &out[..length];
-    let complete = complete(packet).expect("what one way answers, the other does not leave silent");
-    assert!(quick.len() <= complete.len().max(512), "no longer than it has to be");
-    assert_eq!(meaning(quick), meaning(&complete), "{packet:02x?}");
-    true
+    compare_for(packet, client(0))
+}
+
+fn compare_for(packet: &[u8], client: SocketAddr) -> bool {
+    let answered = SERVICES.each_ref().map(|service| {
+        let complete = || respond_and_tell(packet, client, Transport::Udp, service, NOW);
+        // Whoever may ask once has asked.
+        complete();
+        let mut out = [0xaa; RESPONSE_MAX];
+        let Some((length, quick)) = quick(packet, client, service, NOW, &mut out) else {
+            return false;
+        };
+        let (response, outcome) = complete();
+        assert_eq!(quick, outcome, "{packet:02x?}");
+        let Some(response) = response else {
+            assert_eq!(length, 0, "where one way leaves the client silent, so does the other");
+            return true;
+        };
+        assert!(length <= response.len().max(512), "no longer than it has to be");
+        assert_eq!(meaning(&out[..length]), meaning(&response), "{packet:02x?}");
+        true
+    });
+    answered[0]
+}
+
+/// The COOKIE option's data that a client got from us.
+fn cookie(client: SocketAddr) -> Vec<u8> {
+    let (_, cookie) = SERVICES[0].guard.judge(Some(b"client--"), client.ip(), NOW).unwrap();
+    cookie.unwrap().to_vec()
 }
 
 /// A query in wire form.
@@ -132,7 +179,12 @@ fn everyday_queries_are_answered_the_quick_way() {
     ];
     for name in names {
         for kind in [1, 16, 28, 15, 65] {
-            for opt in [None, Some(OPT), Some(&[0, 0, 41, 0, 0, 0, 0, 128, 0, 0, 0][..])] {
+            for opt in [
+                None,
+                Some(OPT),
+                Some(&[0, 0, 41, 0, 0, 0, 0, 128, 0, 0, 0][..]),
+                Some(b"\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08client--"),
+            ] {
                 for header in [PLAIN, [0, 0, 0, 0], [0xff, 0xff, 1, 0x20], [1, 2, 0, 0x30]] {
                     let packet = query(header, &wire(name), kind, 1, opt);
                     assert!(compare(&packet), "{name} {kind} {opt:?} {header:?} is declined");
@@ -160,7 +212,7 @@ fn all_others_are_declined() {
     assert!(compare(&plain));
     let declined = |packet: &[u8]| {
         assert!(
-            quick(packet, &SERVICE.content, NOW, &mut [0; RESPONSE_MAX]).is_none(),
+            quick(packet, client(0), &SERVICES[0], NOW, &mut [0; RESPONSE_MAX]).is_none(),
             "{packet:02x?}"
         );
     };
@@ -180,7 +232,8 @@ fn all_others_are_declined() {
         &[0, 0, 41, 4, 208, 0, 1, 0, 0, 0, 0][..],
         &[0, 0, 41, 4, 208, 1, 0, 0, 0, 0, 0],
         &[0, 0, 41, 4, 208, 0, 0, 0, 1, 0, 0],
-        &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 3, 0, 0],
+        &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 10, 0, 0],
+        &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 4, 0, 3, 0, 1],
         &[1, b'x', 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0],
         &[0, 0, 1, 4, 208, 0, 0, 0, 0, 0, 0],
         &OPT[..10],
@@ -238,18 +291,36 @@ fn labels() -> impl Strategy<Value = Vec<u8>> {
     (text, zone).prop_map(|(text, zone)| wire(&format!("{text}{zone}")))
 }
 
-fn opt() -> impl Strategy<Value = Option<Vec<u8>>> {
-    let options = prop_oneof![
-        4 => Just(vec![]),
-        1 => prop::collection::vec(any::<u8>(), 0..40),
-        1 => prop::collection::vec(any::<u8>(), 8).prop_map(|cookie| [&[0, 10, 0, 8][..], &cookie].concat()),
+/// Options of an OPT record.
+fn options() -> impl Strategy<Value = Vec<u8>> {
+    let option = |code: u8, data: Vec<u8>| [&[0, code, 0, data.len() as u8][..], &data].concat();
+    let bytes = |range| prop::collection::vec(any::<u8>(), range);
+    let one = prop_oneof![
+        // Cookies: the client's own; with one of ours, of another client's; of any lengths.
+        2 => bytes(8..9).prop_map(move |data| option(10, data)),
+        4 => (0..CLIENTS.len()).prop_map(move |number| option(10, cookie(client(number)))),
+        2 => bytes(0..48).prop_map(move |data| option(10, data)),
+        // NSID, client subnet, padding, keepalive, and what nobody knows.
+        1 => Just(option(3, vec![])),
+        1 => bytes(0..20).prop_map(move |data| option(8, data)),
+        1 => bytes(0..20).prop_map(move |data| option(12, data)),
+        1 => Just(option(11, vec![])),
+        1 => (any::<u8>(), bytes(0..20)).prop_map(move |(code, data)| option(code, data)),
     ];
+    prop_oneof![
+        4 => Just(vec![]),
+        1 => bytes(0..40),
+        4 => prop::collection::vec(one, 1..3).prop_map(|options| options.concat()),
+    ]
+}
+
+fn opt() -> impl Strategy<Value = Option<Vec<u8>>> {
     let record = (
         any::<u16>(),
         prop_oneof![5 => Just(0_u8), 1 => any::<u8>()],
         prop_oneof![5 => Just(0_u8), 1 => any::<u8>()],
         any::<bool>(),
-        options,
+        options(),
     )
         .prop_map(|(payload, code, version, dnssec_ok, options)| {
             let mut record = vec![0, 0, 41];
@@ -274,8 +345,9 @@ proptest! {
         kind in prop_oneof![4 => Just(1_u16), 2 => Just(16), 2 => 0..300_u16, 1 => any::<u16>()],
         class in prop_oneof![8 => Just(1_u16), 1 => any::<u16>()],
         opt in opt(),
+        asking in 0..CLIENTS.len(),
     ) {
-        compare(&query([id[0], id[1], flags[0], flags[1]], &name, kind, class, opt.as_deref()));
+        compare_for(&query([id[0], id[1], flags[0], flags[1]], &name, kind, class, opt.as_deref()), client(asking));
     }
 
     /// Packets that were good, with some bytes changed, cut off or added.

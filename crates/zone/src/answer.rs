@@ -117,6 +117,11 @@ impl<'z> Subject<'z> {
         }
     }
 
+    /// Whether it is the zone's own name.
+    pub fn is_apex(&self) -> bool {
+        matches!(self.matter, Matter::Apex { .. })
+    }
+
     /// The type that was asked for.
     pub fn query_type(&self) -> QueryType {
         self.query_type

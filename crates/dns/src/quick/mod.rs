@@ -1,9 +1,9 @@
 //! The quick way: plain queries by UDP, as resolvers send them.
 //!
 //! A query is plain when it is one question of class IN for an ordinary type, with no other record
-//! than perhaps an OPT without options. Such a query is answered without allocating, from the same
-//! decision as all others; everything else is declined, and so is what would not fit or would need
-//! records that are rarely asked for (a zone's own SOA and NS).
+//! than perhaps an OPT. Such a query is answered without allocating, from the same
+//! decisions as all others; everything else is declined, and so is what would not fit or would need
+//! records that are rarely asked for (a zone's own SOA and NS, the server's identifier).
 //!
 //! It goes in three steps, so that who has many queries at hand can take each step for all of them
 //! before the next. What is slow about an answer is to wait for main memory; this way the
@@ -18,53 +18,113 @@
 mod query;
 mod response;
 
-use eximrbl_table::{Probe, Table, UnixSeconds};
-use eximrbl_zone::{Answer, Subject};
+use std::net::SocketAddr;
 
-use crate::content::Content;
+use eximrbl_table::{Probe, Table, UnixSeconds};
+use eximrbl_zone::{Answer, QueryType, Subject};
+
+use crate::Transport;
+use crate::cookie::Standing;
+use crate::counters::{Outcome, Question, Reply};
+use crate::edns::ExtendedError;
+use crate::guard::Treatment;
+use crate::service::Service;
 use query::Query;
 use response::Response;
 
 /// Bytes that the longest response takes.
 pub const RESPONSE_MAX: usize = crate::UDP_PAYLOAD as usize;
 
-/// A plain query that is being answered from some content.
-pub struct Pending<'p, 'c> {
+/// A plain query that is being answered.
+pub struct Pending<'p, 's> {
     query: Query<'p>,
-    subject: Subject<'c>,
+    client: SocketAddr,
+    subject: Subject<'s>,
     probe: Option<Probe>,
-    content: &'c Content,
+    service: &'s Service,
 }
 
-impl<'p, 'c> Pending<'p, 'c> {
+impl<'p, 's> Pending<'p, 's> {
     /// Reads a query; `None` when it is declined.
-    pub fn read(packet: &'p [u8], content: &'c Content) -> Option<Self> {
+    pub fn read(packet: &'p [u8], client: SocketAddr, service: &'s Service) -> Option<Self> {
         let query = Query::read(packet)?;
+        let wants_nsid = query.edns.is_some_and(|edns| edns.options.nsid);
+        if client.port() == 0 || wants_nsid && service.identity.nsid.is_some() {
+            return None;
+        }
+        let content = &service.content;
         let subject = Subject::of(query.name, query.query_type, &content.zones);
+        if subject.is_apex() && matches!(query.query_type, QueryType::SOA | QueryType::NS) {
+            return None;
+        }
         let probe = subject.client().map(|client| content.table.probe(client));
-        Some(Self { query, subject, probe, content })
+        Some(Self { query, client, subject, probe, service })
     }
 
     /// Asks the memory for what the answer will need.
     pub fn fetch(&self) {
         if let Some(probe) = &self.probe {
-            self.content.table.fetch_entry(probe);
+            self.service.content.table.fetch_entry(probe);
         }
     }
 
-    /// The length of the response, written into `out`; `None` when the query is declined, and `out`
-    /// then holds nothing of use.
-    pub fn answer(&self, now: UnixSeconds, out: &mut [u8; RESPONSE_MAX]) -> Option<usize> {
-        let content = self.content;
-        let mut response = Response::to(&self.query, out)?;
-        match self.decide(&content.table, now) {
-            Answer::Refused => response.refuse(),
+    /// The length of the response, written into `out`, and what there is to count; a length of 0 when
+    /// nothing is to be sent. `None` when the query is declined after all; `out` then holds
+    /// nothing of use, and a query that counts by the rate limit has been counted.
+    pub fn answer(
+        &self,
+        now: UnixSeconds,
+        out: &mut [u8; RESPONSE_MAX],
+    ) -> Option<(usize, Outcome)> {
+        let Self { query, client, service, .. } = self;
+        let client = client.ip();
+        let cookie = query.edns.and_then(|edns| edns.options.cookie);
+        // What is malformed goes to those who say so.
+        let (standing, cookie) = match cookie {
+            Some(_) => service.guard.judge(cookie, client, now).ok()?,
+            None => (Standing::Without, None),
+        };
+        let outcome = Outcome { cookie: standing.into(), ..Outcome::IGNORED };
+        let treatment = service.guard.treat(Transport::Udp, standing, client, now);
+        if treatment == Treatment::Drop {
+            return Some((0, Outcome { reply: Reply::Dropped, ..outcome }));
+        }
+        let mut response = Response::to(query, cookie, out)?;
+        let outcome = match treatment {
+            Treatment::Answer => {
+                let question = self.write(&mut response, now)?;
+                Outcome { question: Some(question), reply: question.reply(), ..outcome }
+            }
+            Treatment::BadCookie => {
+                response.demand_cookie();
+                Outcome { reply: Reply::BadCookie, ..outcome }
+            }
+            Treatment::Truncate | Treatment::Drop => {
+                response.truncate();
+                Outcome { reply: Reply::Slipped, ..outcome }
+            }
+        };
+        Some((response.finish()?, outcome))
+    }
+
+    /// Writes what is decided; the question, for counting.
+    fn write(&self, response: &mut Response<'_>, now: UnixSeconds) -> Option<Question> {
+        let Self { query, client, service, .. } = self;
+        let content = &service.content;
+        let answer = self.decide(&content.table, now);
+        let question = Question::of(&answer, query.query_type, &content.rows);
+        if let Err(error) = service.access.check(&answer, client.ip()) {
+            response.refuse(error);
+            let is_prohibited = error == ExtendedError::Prohibited;
+            return Some(if is_prohibited { question.prohibited() } else { question });
+        }
+        match answer {
+            Answer::Refused | Answer::Apex { .. } => return None,
             Answer::NxDomain(authority) => {
                 response.set_nxdomain();
                 response.push_soa(&authority, content)?;
             }
             Answer::NoData(authority) => response.push_soa(&authority, content)?,
-            Answer::Apex { .. } => return None,
             Answer::Listed(listing) => {
                 if listing.with_codes {
                     listing.codes().try_for_each(|code| response.push_code(listing.ttl, code))?;
@@ -75,10 +135,10 @@ impl<'p, 'c> Pending<'p, 'c> {
                 }
             }
         }
-        response.finish()
+        Some(question)
     }
 
-    fn decide(&self, table: &Table, now: UnixSeconds) -> Answer<'c> {
+    fn decide(&self, table: &Table, now: UnixSeconds) -> Answer<'s> {
         match &self.probe {
             Some(probe) => self.subject.answer_at(table, probe, now),
             None => self.subject.answer(table, now),
@@ -86,12 +146,13 @@ impl<'p, 'c> Pending<'p, 'c> {
     }
 }
 
-/// All three steps for one query.
+/// All three steps for one query; see [`Pending::answer`].
 pub fn quick(
     packet: &[u8],
-    content: &Content,
+    client: SocketAddr,
+    service: &Service,
     now: UnixSeconds,
     out: &mut [u8; RESPONSE_MAX],
-) -> Option<usize> {
-    Pending::read(packet, content)?.answer(now, out)
+) -> Option<(usize, Outcome)> {
+    Pending::read(packet, client, service)?.answer(now, out)
 }

@@ -2,6 +2,8 @@
 
 use eximrbl_zone::QueryType;
 
+use crate::edns::Options;
+
 /// Length of a DNS header (RFC 1035 section 4.1.1).
 pub(super) const HEADER: usize = 12;
 /// Of the header's third byte: response, operation, authoritative answer, truncation. All of them are 0
@@ -18,6 +20,8 @@ const IN: [u8; 2] = [0, 1];
 const OPT: [u8; 3] = [0, 0, 41];
 /// Length of an OPT record without options.
 pub(super) const OPT_LENGTH: usize = 11;
+/// Length of the head of an option (RFC 6891 section 6.1.2).
+pub(super) const OPTION_HEAD: usize = 4;
 
 /// A plain query.
 pub(super) struct Query<'p> {
@@ -28,16 +32,17 @@ pub(super) struct Query<'p> {
     /// The name in uncompressed wire form.
     pub(super) name: &'p [u8],
     pub(super) query_type: QueryType,
-    pub(super) edns: Option<Edns>,
+    pub(super) edns: Option<Edns<'p>>,
 }
 
-/// What a plain OPT record says (RFC 6891).
+/// What an OPT record says (RFC 6891).
 #[derive(Clone, Copy)]
-pub(super) struct Edns {
+pub(super) struct Edns<'p> {
     /// The largest response, in bytes, that the client can take.
     pub(super) payload: u16,
     /// The DO bit, which a response repeats (RFC 3225 section 3).
     pub(super) dnssec_ok: u8,
+    pub(super) options: Options<'p>,
 }
 
 impl<'p> Query<'p> {
@@ -75,14 +80,21 @@ impl<'p> Query<'p> {
     }
 }
 
-impl Edns {
-    /// `None` unless these bytes are an OPT record without options, of version 0.
-    fn read(record: &[u8]) -> Option<Self> {
-        let record: &[u8; OPT_LENGTH] = record.try_into().ok()?;
-        let [a, b, c, high, low, 0, 0, flags, 0, 0, 0] = *record else { return None };
+impl<'p> Edns<'p> {
+    /// `None` unless these bytes are an OPT record of version 0 with sound options.
+    fn read(record: &'p [u8]) -> Option<Self> {
+        let (head, options) = record.split_first_chunk::<OPT_LENGTH>()?;
+        let [a, b, c, high, low, 0, 0, flags, 0, l0, l1] = *head else { return None };
+        let is_whole = usize::from(u16::from_be_bytes([l0, l1])) == options.len();
         // Flags other than DO are not defined yet.
-        ([a, b, c] == OPT && flags & 0x7f == 0)
-            .then_some(Self { payload: u16::from_be_bytes([high, low]), dnssec_ok: flags })
+        if [a, b, c] != OPT || flags & 0x7f != 0 || !is_whole {
+            return None;
+        }
+        Some(Self {
+            payload: u16::from_be_bytes([high, low]),
+            dnssec_ok: flags,
+            options: Options::read(options).ok()?,
+        })
     }
 }
 

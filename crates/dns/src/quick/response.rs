@@ -5,19 +5,24 @@ use std::net::Ipv4Addr;
 use eximrbl_zone::Authority;
 
 use super::RESPONSE_MAX;
-use super::query::{Edns, HEADER, OPT_LENGTH, Query};
+use super::query::{HEADER, OPT_LENGTH, OPTION_HEAD, Query};
 use crate::content::Content;
+use crate::cookie::COOKIE;
+use crate::edns::{self, ExtendedError};
 use crate::{PLAIN_PAYLOAD, UDP_PAYLOAD};
 
-/// Of the header's third byte: response, authoritative answer, recursion desired.
+/// Of the header's third byte: response, authoritative answer, truncation, recursion desired.
 const RESPONSE: u8 = 0x80;
 const AUTHORITATIVE: u8 = 0x04;
+const TRUNCATED: u8 = 0x02;
 const RECURSION_DESIRED: u8 = 0x01;
 /// Of the header's fourth byte: checking disabled, which is repeated (RFC 4035 section 3.2.2).
 const CHECKING_DISABLED: u8 = 0x10;
 /// Response codes (RFC 1035 section 4.1.1).
 const NXDOMAIN: u8 = 3;
 const REFUSED: u8 = 5;
+/// BADCOOKIE is 23 (RFC 7873 section 8): its low four bits, and those that the OPT record has.
+const BADCOOKIE: [u8; 2] = [7, 1];
 /// Where the counts of answers and of authority records end in the header.
 const ANSWERS: usize = 7;
 const AUTHORITIES: usize = 9;
@@ -30,15 +35,32 @@ pub(super) struct Response<'o> {
     /// How long it may become, without the OPT record.
     limit: usize,
     name_length: usize,
-    edns: Option<Edns>,
+    opt: Option<Opt>,
+}
+
+/// The OPT record that goes with it.
+struct Opt {
+    /// The response code's upper bits.
+    code: u8,
+    dnssec_ok: u8,
+    cookie: Option<[u8; COOKIE]>,
+    error: Option<ExtendedError>,
 }
 
 impl<'o> Response<'o> {
     /// Begins a response: no error, authoritative, the question repeated.
-    pub(super) fn to(query: &Query<'_>, out: &'o mut [u8; RESPONSE_MAX]) -> Option<Self> {
+    pub(super) fn to(
+        query: &Query<'_>,
+        cookie: Option<[u8; COOKIE]>,
+        out: &'o mut [u8; RESPONSE_MAX],
+    ) -> Option<Self> {
         let most = match query.edns {
             None => usize::from(PLAIN_PAYLOAD),
-            Some(edns) => usize::from(edns.payload.clamp(PLAIN_PAYLOAD, UDP_PAYLOAD)) - OPT_LENGTH,
+            Some(edns) => {
+                let cookie = cookie.map_or(0, |cookie| OPTION_HEAD + cookie.len());
+                let payload = edns.payload.clamp(PLAIN_PAYLOAD, UDP_PAYLOAD);
+                usize::from(payload) - OPT_LENGTH - cookie
+            }
         };
         let [id_high, id_low, flags, more_flags] = query.header;
         out[..HEADER].copy_from_slice(&[
@@ -55,21 +77,39 @@ impl<'o> Response<'o> {
             0,
             0,
         ]);
-        let mut response = Self {
-            out,
-            length: HEADER,
-            limit: most,
-            name_length: query.name.len(),
-            edns: query.edns,
-        };
+        let opt = query.edns.map(|edns| {
+            let dnssec_ok = edns.dnssec_ok;
+            Opt { code: 0, dnssec_ok, cookie, error: None }
+        });
+        let name_length = query.name.len();
+        let mut response = Self { out, length: HEADER, limit: most, name_length, opt };
         response.push(query.question)?;
         Some(response)
     }
 
-    /// Says that the name is none of ours.
-    pub(super) fn refuse(&mut self) {
+    /// Says that there is no answer, and why.
+    pub(super) fn refuse(&mut self, error: ExtendedError) {
         self.out[2] &= !AUTHORITATIVE;
         self.out[3] |= REFUSED;
+        if let Some(opt) = &mut self.opt {
+            opt.error = Some(error);
+        }
+    }
+
+    /// Tells the client to come again by TCP.
+    pub(super) fn truncate(&mut self) {
+        self.out[2] &= !AUTHORITATIVE;
+        self.out[2] |= TRUNCATED;
+    }
+
+    /// Tells the client to come again with the cookie that goes with this.
+    pub(super) fn demand_cookie(&mut self) {
+        self.out[2] &= !AUTHORITATIVE;
+        let [low, high] = BADCOOKIE;
+        self.out[3] |= low;
+        if let Some(opt) = &mut self.opt {
+            opt.code = high;
+        }
     }
 
     /// Says that the name does not exist.
@@ -128,12 +168,30 @@ impl<'o> Response<'o> {
 
     /// Adds the OPT record, if the query had one. The response's length.
     pub(super) fn finish(mut self) -> Option<usize> {
-        if let Some(Edns { dnssec_ok, .. }) = self.edns {
-            self.out[ADDITIONALS] = 1;
-            self.limit += OPT_LENGTH;
-            let [high, low] = UDP_PAYLOAD.to_be_bytes();
-            self.push(&[0, 0, 41, high, low, 0, 0, dnssec_ok, 0, 0, 0])?;
+        let Some(Opt { code, dnssec_ok, cookie, error }) = self.opt.take() else {
+            return Some(self.length);
+        };
+        self.out[ADDITIONALS] = 1;
+        // What is added has its place: what went before kept to the limit, and an error has no records.
+        self.limit = RESPONSE_MAX;
+        let cookie_length = cookie.map_or(0, |cookie| OPTION_HEAD + cookie.len());
+        let error_length = error.map_or(0, |_| OPTION_HEAD + 2);
+        let [high, low] = UDP_PAYLOAD.to_be_bytes();
+        let options = (cookie_length + error_length) as u8;
+        self.push(&[0, 0, 41, high, low, code, 0, dnssec_ok, 0, 0, options])?;
+        if let Some(cookie) = cookie {
+            self.push_option_head(edns::COOKIE, cookie.len())?;
+            self.push(&cookie)?;
+        }
+        if let Some(error) = error {
+            self.push_option_head(edns::EXTENDED_ERROR, 2)?;
+            self.push(&error.code().to_be_bytes())?;
         }
         Some(self.length)
+    }
+
+    fn push_option_head(&mut self, code: u16, length: usize) -> Option<()> {
+        self.push(&code.to_be_bytes())?;
+        self.push(&(length as u16).to_be_bytes())
     }
 }
