@@ -255,6 +255,7 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     let fixed = [
         ("table.path", new.table.path != old.table.path),
         ("dns.listen", new.dns.listen != old.dns.listen),
+        ("dns.workers", new.dns.workers != old.dns.workers),
         ("dns.user", new.dns.user != old.dns.user),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
@@ -262,6 +263,7 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     }
     new.table.path.clone_from(&old.table.path);
     new.dns.listen.clone_from(&old.dns.listen);
+    new.dns.workers = old.dns.workers;
     new.dns.user.clone_from(&old.dns.user);
     new
 }

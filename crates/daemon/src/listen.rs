@@ -18,7 +18,8 @@ const PORT_TRIES: usize = 20;
 /// The two sockets of one address.
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
-    pub(crate) udp: UdpSocket,
+    /// One for each thread that serves UDP.
+    pub(crate) udp: Vec<UdpSocket>,
     pub(crate) tcp: TcpListener,
 }
 
@@ -32,11 +33,14 @@ pub(crate) struct ListenError {
     advice: &'static str,
 }
 
-/// Binds all addresses, by UDP and TCP.
-pub(crate) fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Listener>, ListenError> {
+/// Binds all addresses, by UDP (for so many threads) and TCP.
+pub(crate) fn bind_all(
+    addresses: &[SocketAddr],
+    workers: usize,
+) -> Result<Vec<Listener>, ListenError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for &address in addresses {
-        match bind(address) {
+        match bind(address, workers) {
             Ok(listener) => listeners.push(listener),
             // A host without IPv6 can still serve the default addresses.
             Err(failed) if is_missing_ipv6(&failed) && addresses.len() > 1 => {
@@ -49,11 +53,11 @@ pub(crate) fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Listener>, Listen
 }
 
 /// Binds one address; with port 0, the same free port for both protocols.
-fn bind(address: SocketAddr) -> Result<Listener, ListenError> {
+fn bind(address: SocketAddr, workers: usize) -> Result<Listener, ListenError> {
     let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
     loop {
-        let udp = bind_udp(address).map_err(|error| failed(address, "UDP", error))?;
-        let bound = udp.local_addr().map_err(|error| failed(address, "UDP", error))?;
+        let (bound, udp) =
+            bind_udp(address, workers).map_err(|error| failed(address, "UDP", error))?;
         match bind_tcp(bound) {
             Ok(tcp) => {
                 return Ok(Listener { address: bound, udp, tcp });
@@ -64,8 +68,23 @@ fn bind(address: SocketAddr) -> Result<Listener, ListenError> {
     }
 }
 
-fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+/// Binds so many sockets to one address, and tells its port.
+fn bind_udp(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<UdpSocket>)> {
+    // Sockets that share a port do so with those of any program of the same user. This one, which
+    // does not share, finds out whether the port is free.
+    let alone = bind_one_udp(address, false)?;
+    let bound = alone.local_addr()?;
+    if count == 1 {
+        return Ok((bound, vec![alone]));
+    }
+    drop(alone);
+    let sockets = (0..count).map(|_| bind_one_udp(bound, true)).collect::<io::Result<_>>()?;
+    Ok((bound, sockets))
+}
+
+fn bind_one_udp(address: SocketAddr, shares_port: bool) -> io::Result<UdpSocket> {
     let socket = socket(address, Type::DGRAM, Protocol::UDP)?;
+    socket.set_reuse_port(shares_port)?;
     // Refused only where it is forbidden; then the default does.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     // A socket that is bound to all addresses must learn which one each query was sent to: the

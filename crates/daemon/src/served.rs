@@ -3,11 +3,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Cache};
 use eximrbl_dns::counters::Counters;
 use eximrbl_dns::{Content, Guard, Service};
 use eximrbl_table::{Policy, SetPolicyError, Table, WritableTable};
 use eximrbl_zone::{Config, TcpSettings, ZoneError, Zones};
-use parking_lot::RwLock;
 
 use crate::stand_in::stand_in;
 use crate::table_file::TableError;
@@ -80,7 +80,7 @@ impl Served {
 
 /// What all threads share. It changes as a whole.
 pub(crate) struct Shared {
-    served: RwLock<Arc<Served>>,
+    served: ArcSwap<Served>,
     /// What was asked and answered since the start, whatever was served meanwhile.
     pub(crate) counters: Counters,
 }
@@ -88,19 +88,24 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(served: Served) -> Self {
         let counters = Counters::new(served.zones.iter().count());
-        let served = RwLock::new(Arc::new(served.counted(&counters)));
+        let served = ArcSwap::from_pointee(served.counted(&counters));
         Self { served, counters }
     }
 
     /// What is served now. Stays whole while it is held, whatever happens meanwhile.
     pub(crate) fn served(&self) -> Arc<Served> {
-        self.served.read().clone()
+        self.served.load_full()
+    }
+
+    /// A look at what is served that costs next to nothing while it stays the same.
+    pub(crate) fn cache(&self) -> Cache<&ArcSwap<Served>, Arc<Served>> {
+        Cache::new(&self.served)
     }
 
     /// Serves something else from now on.
     pub(crate) fn replace(&self, served: Served) {
         let served = Arc::new(served.counted(&self.counters));
-        *self.served.write() = served;
+        self.served.store(served);
     }
 }
 

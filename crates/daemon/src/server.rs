@@ -41,11 +41,11 @@ pub(crate) fn run(
     let (ended, keeper_ended) = oneshot::channel();
     let orders = keeper::start(keeper, ended)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(Responder::new(shared), listeners, orders, keeper_ended))
+    runtime.block_on(serve(shared, listeners, orders, keeper_ended))
 }
 
 async fn serve(
-    responder: Responder,
+    shared: Arc<Shared>,
     listeners: Vec<Listener>,
     orders: Sender<Reload>,
     mut keeper_ended: oneshot::Receiver<()>,
@@ -53,16 +53,23 @@ async fn serve(
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let responder = Responder::new(shared.clone());
     let mut sockets = JoinSet::new();
     let connections = tcp::Connections::new(&responder.served().tcp);
+    let (declined, waiting) = udp::queue();
     for Listener { address, udp, tcp } in listeners {
-        let answering = responder.clone();
-        sockets.spawn(async move { ("UDP", address, udp::serve(udp, answering).await) });
+        for ended in udp::start(udp, &shared, &declined)? {
+            sockets.spawn(async move {
+                let panicked = |_| io::Error::other("its thread ended; see the lines above");
+                ("UDP", address, ended.await.unwrap_or_else(panicked))
+            });
+        }
         let (answering, connections) = (responder.clone(), connections.clone());
         sockets
             .spawn(async move { ("TCP", address, tcp::serve(tcp, answering, connections).await) });
         tracing::info!("listening on {address}, UDP and TCP");
     }
+    let mut completing = tokio::spawn(udp::complete(waiting, responder));
     let mut watchdog = watchdog();
     notify(&[NotifyState::Ready]);
     tracing::info!("ready");
@@ -78,6 +85,10 @@ async fn serve(
                 Ok((protocol, address, error)) => ServerError::Socket { protocol, address, error },
                 Err(error) => ServerError::Task(error.to_string()),
             }),
+            // Never by itself: this function keeps a sender.
+            _ = &mut completing => {
+                break Err(ServerError::Task("the one that answers what others decline".into()));
+            }
             _ = &mut keeper_ended => break Err(ServerError::Keeper),
             () = next(&mut watchdog) => notify(&[NotifyState::Watchdog]),
         }

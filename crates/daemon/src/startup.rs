@@ -17,7 +17,7 @@ use crate::served::{ServeError, Served, Shared};
 use crate::server::{self, ServerError};
 use crate::table_file::{Origin, TableError, open_or_make};
 use crate::writing::Writer;
-use crate::{holes, log, panics};
+use crate::{holes, log, panics, udp};
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let config = command_line.load()?;
     let identity = Identity::find(&config.dns.user)?;
     let (_, origin) = open_or_make(&config.table.path, config.table.slots, &identity)?;
-    let listeners = listen::bind_all(&config.dns.listen)?;
+    let listeners = listen::bind_all(&config.dns.listen, udp::workers(&config.dns))?;
     identity.drop_privileges()?;
     confine(&config.table.path);
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.

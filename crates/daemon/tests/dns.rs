@@ -6,6 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::process::Command;
+use std::time::Duration;
 
 use common::{Daemon, PLAIN, Place, framed, query, question, read_tcp, receive, record};
 use eximrbl_table::{Network, WritableTable, dictionary, now};
@@ -165,7 +166,7 @@ fn malformed_packets_get_formerr_or_silence() {
         ("eleven bytes", good[..11].to_vec()),
         ("nothing", Vec::new()),
     ] {
-        assert!(daemon.exchange(&packet).is_none(), "{what} was answered");
+        assert!(daemon.is_silent(&packet), "{what} was answered");
     }
     assert_eq!(daemon.exchange(&good).unwrap().addresses(), [[127, 0, 0, 2]]);
     assert!(!daemon.log().contains("ERROR"), "{}", daemon.log());
@@ -265,7 +266,8 @@ fn a_socket_bound_to_all_addresses_answers_from_the_one_that_was_asked() {
         let socket = UdpSocket::bind(local).unwrap();
         socket.connect((asked, daemon.address.port())).unwrap();
         socket.send(&query(7, "2.0.0.127.rbl.example", A)).unwrap();
-        let response = receive(&socket).unwrap_or_else(|| panic!("{listen}: no response"));
+        let response = receive(&socket, Duration::from_secs(30))
+            .unwrap_or_else(|| panic!("{listen}: no response"));
         assert_eq!(response.addresses(), [[127, 0, 0, 2]]);
     }
 }

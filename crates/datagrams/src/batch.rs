@@ -74,7 +74,7 @@ impl Batch {
         (&self.queries, &mut self.responses)
     }
 
-    /// Sends the responses that have a length. Those that the kernel refuses are left out: how many
+    /// Sends the responses that have a length, waiting for room in the socket's buffer. Those that the kernel refuses are left out: how many
     /// left, and the last reason of those that did not.
     pub fn send(&mut self, socket: BorrowedFd<'_>) -> (usize, Option<io::Error>) {
         let Queries { peers, controls, arrived, count, .. } = &mut self.queries;
@@ -88,7 +88,7 @@ impl Batch {
                 Datagram { bytes: &mut bytes[..*length], peer, control, control_length }
             },
         );
-        headers::send(socket, datagrams)
+        headers::send(socket, datagrams, 0)
     }
 }
 
@@ -126,13 +126,18 @@ impl Responses {
         &mut self.bytes[index]
     }
 
+    /// How many have a length.
+    pub fn count(&self) -> usize {
+        self.lengths.iter().filter(|&&length| length > 0).count()
+    }
+
     /// Says how long a response is, of at most [`RESPONSE_MAX`] bytes; 0 for none.
     pub fn set_length(&mut self, index: usize, length: usize) {
         self.lengths[index] = length.min(RESPONSE_MAX);
     }
 }
 
-/// Sends one datagram from an address of ours.
+/// Sends one datagram from an address of ours, without waiting for room in the socket's buffer.
 pub fn send_to(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],
@@ -142,7 +147,7 @@ pub fn send_to(
     let mut peer = Peer::of(client);
     let (mut control, control_length) = Control::of(local);
     let datagram = Datagram { bytes, peer: &mut peer, control: &mut control, control_length };
-    match headers::send(socket, std::iter::once(datagram)) {
+    match headers::send(socket, std::iter::once(datagram), libc::MSG_DONTWAIT) {
         (_, Some(error)) => Err(error),
         _ => Ok(()),
     }

@@ -56,6 +56,7 @@ pub(crate) fn receive<'b>(
 pub(crate) fn send<'b>(
     socket: BorrowedFd<'_>,
     datagrams: impl Iterator<Item = Datagram<'b>>,
+    flags: libc::c_int,
 ) -> (usize, Option<io::Error>) {
     let mut call = Call::new();
     call.fill(datagrams, false);
@@ -66,7 +67,7 @@ pub(crate) fn send<'b>(
         // SAFETY: these headers point to buffers of the lengths given, borrowed until this function
         // ends (see `fill`); the kernel only reads them.
         let count = unsafe {
-            libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0)
+            libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, flags)
         };
         match usize::try_from(count) {
             Ok(count) if count > 0 => {
@@ -156,7 +157,7 @@ mod tests {
                 control,
                 control_length: 0,
             });
-            let (left, refused) = send(socket.as_fd(), datagrams);
+            let (left, refused) = send(socket.as_fd(), datagrams, 0);
             assert!(refused.is_some());
             let sent: Vec<u8> =
                 (1..).zip(order).filter(|(_, good)| *good).map(|(i, _)| i).collect();

@@ -22,6 +22,7 @@
 //!
 //! [dns]
 //! listen = ["0.0.0.0:53", "[::]:53"]
+//! workers = 2                     # threads for each address; one for each processor when left out
 //! positive_ttl_max = 300
 //! negative_ttl = 60
 //! user = "eximrbl"
@@ -82,6 +83,8 @@ use document::Document;
 
 /// Longest `positive_ttl_max` and `negative_ttl`: a day. What sits in caches cannot be recalled.
 pub const TTL_MAX: u32 = 86_400;
+/// Most threads that serve UDP on one address.
+pub const WORKERS_MAX: u16 = 256;
 /// Longest zone name in wire form. An IPv6 address takes 64 bytes before it, of 255 in all.
 pub const ZONE_NAME_MAX: usize = 191;
 
@@ -114,6 +117,9 @@ pub struct TableSettings {
 pub struct DnsSettings {
     /// Addresses to answer on, by UDP and TCP; at least one.
     pub listen: Vec<SocketAddr>,
+    /// Threads that serve UDP on each address, 1 to [`WORKERS_MAX`]; as many as there are processors
+    /// when left out.
+    pub workers: Option<u16>,
     /// Longest TTL of a positive answer, in seconds.
     pub positive_ttl_max: u32,
     /// TTL of negative answers, in seconds.
@@ -200,6 +206,7 @@ impl Default for DnsSettings {
         let listen = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         Self {
             listen: listen.map(|address| SocketAddr::new(address, 53)).to_vec(),
+            workers: None,
             positive_ttl_max: 300,
             negative_ttl: 60,
             tcp: TcpSettings::default(),

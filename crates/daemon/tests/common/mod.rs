@@ -21,7 +21,7 @@ use nix::unistd::{Pid, geteuid};
 pub(crate) use packet::{Response, query, question};
 
 /// The longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long silence must last to count.
 pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 
@@ -143,12 +143,28 @@ impl Daemon {
         status.unwrap()
     }
 
-    /// Sends a packet by UDP; `None` when no response comes.
+    /// Sends a packet by UDP; `None` when no response comes for a long time.
     pub(crate) fn exchange(&self, packet: &[u8]) -> Option<Response> {
+        let socket = self.connect_udp();
+        socket.send(packet).unwrap();
+        receive(&socket, PATIENCE)
+    }
+
+    /// Sends a packet by UDP, and whether nothing comes back: neither before the response to a
+    /// query that is sent after it, nor for some time after that.
+    pub(crate) fn is_silent(&self, packet: &[u8]) -> bool {
+        let socket = self.connect_udp();
+        socket.send(packet).unwrap();
+        let id = 0x7777;
+        socket.send(&query(id, "2.0.0.127.rbl.example", 1)).unwrap();
+        let first = receive(&socket, PATIENCE).unwrap();
+        first.id() == id && receive(&socket, SILENCE).is_none()
+    }
+
+    fn connect_udp(&self) -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(self.address).unwrap();
-        socket.send(packet).unwrap();
-        receive(&socket)
+        socket
     }
 
     /// Asks by UDP; a response must come.
@@ -204,8 +220,8 @@ pub(crate) fn fails(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 /// Reads one datagram; `None` after a silence.
-pub(crate) fn receive(socket: &UdpSocket) -> Option<Response> {
-    socket.set_read_timeout(Some(SILENCE)).unwrap();
+pub(crate) fn receive(socket: &UdpSocket, patience: Duration) -> Option<Response> {
+    socket.set_read_timeout(Some(patience)).unwrap();
     let mut buffer = [0; 65_535];
     let length = socket.recv(&mut buffer).ok()?;
     Some(Response::new(&buffer[..length]))

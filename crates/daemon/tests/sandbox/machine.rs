@@ -42,6 +42,8 @@ for place in $places; do
     esac
 done
 root=$base/root
+# Other services of this machine stay out: one of them may have the port.
+find "$root/etc/systemd/system" -path '*.wants/*' -delete
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"

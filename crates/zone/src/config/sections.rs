@@ -8,7 +8,7 @@ use eximrbl_table::{Network, Policy, WEIGHT_MAX};
 
 use super::error::{Key, Wrong};
 use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
-use super::{Config, DnsSettings, TTL_MAX, TableSettings, guard, server, zones};
+use super::{Config, DnsSettings, TTL_MAX, TableSettings, WORKERS_MAX, guard, server, zones};
 
 // These are the table's own ranges. They stand here too, so that a number which no policy can hold
 // (below zero, say) is told the same range as any other.
@@ -114,6 +114,12 @@ fn dns(spec: DnsSpec) -> Result<DnsSettings, Wrong> {
         listen: match spec.listen {
             Some(listen) => addresses(&top.name("listen"), &listen)?,
             None => default.listen,
+        },
+        workers: match spec.workers {
+            None => None,
+            Some(_) => {
+                Some(number(&top, "workers", spec.workers, 1, 1..=u64::from(WORKERS_MAX))? as u16)
+            }
         },
         positive_ttl_max: ttl("positive_ttl_max", spec.positive_ttl_max, default.positive_ttl_max)?,
         negative_ttl: ttl("negative_ttl", spec.negative_ttl, default.negative_ttl)?,

@@ -50,6 +50,7 @@ pub(super) struct PolicySpec {
 #[serde(deny_unknown_fields)]
 pub(super) struct DnsSpec {
     pub(super) listen: Option<Vec<String>>,
+    pub(super) workers: Option<i64>,
     pub(super) positive_ttl_max: Option<i64>,
     pub(super) negative_ttl: Option<i64>,
     #[serde(default)]

@@ -95,6 +95,7 @@ weights = { auth = 3, rcpt = 2 }
 listen = ["127.0.0.1:5300", "[::1]:5300"]
 positive_ttl_max = 120
 negative_ttl = 30
+workers = 3
 user = "nobody"
 [dns.tcp]
 connections = 10000
@@ -134,6 +135,7 @@ list = "white"
         ["127.0.0.1:5300".parse().unwrap(), "[::1]:5300".parse().unwrap()]
     );
     assert_eq!((config.dns.positive_ttl_max, config.dns.negative_ttl), (120, 30));
+    assert_eq!(config.dns.workers, Some(3));
     assert_eq!(config.dns.user, "nobody");
     assert_eq!(config.dns.tcp, tcp(10_000, 1, 3600, 2));
     assert_eq!(config.control.socket.as_deref(), Some(Path::new("/srv/control")));
