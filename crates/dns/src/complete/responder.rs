@@ -73,11 +73,12 @@ fn early(request: &Request, circumstances: &Circumstances<'_>) -> Option<Section
         ResponseCode::NotImp
     } else if circumstances.has_malformed_options {
         ResponseCode::FormErr
-    } else if request.queries.queries().is_empty() && circumstances.cookie.is_some() {
-        // A client that asks for a cookie alone, or whether its own is good (RFC 7873 section 5.4).
+    } else if request.queries.queries().is_empty() {
         match circumstances.standing {
+            // A client may ask for a cookie alone, or whether its own is good (RFC 7873 section 5.4).
+            Standing::New | Standing::Valid => ResponseCode::NoError,
             Standing::Invalid => ResponseCode::BADCOOKIE,
-            Standing::Without | Standing::New | Standing::Valid => ResponseCode::NoError,
+            Standing::Without => ResponseCode::FormErr,
         }
     } else {
         match circumstances.treatment {
