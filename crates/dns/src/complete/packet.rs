@@ -115,13 +115,15 @@ fn circumstances<'p>(
     let has_malformed_options = judged.is_err();
     let (options, standing, cookie) =
         judged.unwrap_or((Options::default(), Standing::Without, None));
+    let treatment = service.guard.treat(transport, standing, client, now);
     Circumstances {
         opt: layout.opt.clone(),
         has_malformed_options,
-        nsid: options.nsid,
+        // Who is not answered is not sent more than he sent, either.
+        nsid: options.nsid && treatment == Treatment::Answer,
         standing,
         cookie,
-        treatment: service.guard.treat(transport, standing, client, now),
+        treatment,
     }
 }
 

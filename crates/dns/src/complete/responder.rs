@@ -31,7 +31,7 @@ pub(crate) struct Circumstances<'p> {
     pub(crate) opt: Option<Opt<'p>>,
     /// Whether that holds options that are malformed.
     pub(crate) has_malformed_options: bool,
-    /// Whether it asks for the server's identifier.
+    /// Whether it is to be told the server's identifier.
     pub(crate) nsid: bool,
     /// What its cookie shows.
     pub(crate) standing: Standing,
