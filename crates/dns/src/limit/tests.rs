@@ -101,8 +101,7 @@ fn loopback_and_whoever_is_named_is_exempt_and_nought_is_no_limit() {
 }
 
 /// A flood from hundreds of thousands of networks: a resolver below the limit is answered every time,
-/// and one that is over it stays limited. Caught: a newcomer that takes the fullest word; one that takes
-/// over the count of the word that it takes.
+/// and one that is over it stays limited. Caught: a newcomer that takes the fullest word.
 #[test]
 fn a_flood_from_everywhere_starves_nobody_and_frees_nobody() {
     let limiter = limiter(1000, 1);
@@ -119,6 +118,16 @@ fn a_flood_from_everywhere_starves_nobody_and_frees_nobody() {
         }
     }
     assert!(of_good > 900);
+}
+
+/// Whose word a newcomer takes is nothing to it. Caught: one that takes over the count with the word.
+#[test]
+fn a_newcomer_begins_at_nought() {
+    let limiter = limiter(1, 1);
+    for network in 0..200_000_u32 {
+        let stranger = Ipv4Addr::from(0x2000_0000 + (network << 8));
+        assert_eq!(limiter.check(stranger.into(), NOW), Verdict::Answer, "{stranger}");
+    }
 }
 
 /// Strangers that are all over the limit take nothing from one that is not.
