@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use std::net::Ipv4Addr;
+use std::sync::Barrier;
 use std::sync::atomic::AtomicU32;
 
 const NOW: UnixSeconds = 1_795_326_190;
@@ -162,17 +163,23 @@ fn a_clock_that_is_set_back_limits_nobody_for_long() {
 /// A count is exact with any number of threads. Caught: load and store in place of one addition.
 #[test]
 fn threads_count_together() {
-    let limiter = limiter(20_000, 1);
+    const THREADS: usize = 4;
+    const CHECKS: u32 = 100_000;
+    let limiter = limiter(2 * CHECKS, 1);
     let client = address("192.0.2.1");
     // The word is there before the threads are: two that come first may make two.
     assert_eq!(limiter.check(client, NOW), Verdict::Answer);
     let sum = AtomicU32::new(1);
+    let start = Barrier::new(THREADS);
     std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| sum.fetch_add(answered(&limiter, client, NOW, 10_000), Relaxed));
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                start.wait();
+                sum.fetch_add(answered(&limiter, client, NOW, CHECKS), Relaxed)
+            });
         }
     });
-    assert_eq!(sum.into_inner(), 20_000);
+    assert_eq!(sum.into_inner(), 2 * CHECKS);
 }
 
 /// A count that is full stays so, and spills into no other part of its word.
