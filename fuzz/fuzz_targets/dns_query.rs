@@ -1,5 +1,6 @@
 //! DNS packets: whatever comes, silence or one well-formed response within its limits; and where the
-//! quick way answers, it means the same as the complete one.
+//! quick way answers, it means the same as the complete one. Who has no cookie where one is required
+//! gets nothing by UDP that is longer than what he sent, but for a cookie.
 #![no_main]
 
 #[path = "../../crates/dns/tests/meaning/mod.rs"]
@@ -10,7 +11,7 @@ mod sample;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use eximrbl_dns::{Content, RESPONSE_MAX, Service, Transport, quick, respond};
+use eximrbl_dns::{Content, Guard, RESPONSE_MAX, Secret, Service, Transport, quick, respond};
 use eximrbl_table::{UnixSeconds, WritableTable, now};
 use eximrbl_zone::{Config, Zones};
 use hickory_server::proto::op::Message;
@@ -20,6 +21,11 @@ use meaning::meaning;
 
 const CONFIG: &str = r#"
 version = 1
+[dns]
+cookies = "required"
+nsid = "identifier"
+version = "1"
+rate_limit = { responses_per_second = 0 }
 [policy]
 threshold = 2
 [[zone]]
@@ -36,19 +42,26 @@ reasons = ["auth"]
 quorum = 1
 "#;
 
-/// Zones over a table with an entry of every kind, and the time at which all is asked.
-static SERVICE: LazyLock<(Service, UnixSeconds)> = LazyLock::new(|| {
+/// Bytes of the cookie that the server adds to a client's.
+const SERVER_COOKIE: usize = 16;
+
+/// Zones over a table with an entry of every kind, for everybody, and guarded; and the time at which
+/// all is asked.
+static SERVICES: LazyLock<(Service, Service, UnixSeconds)> = LazyLock::new(|| {
     let config = Config::parse(CONFIG, Path::new("config")).unwrap();
     let table = WritableTable::on_heap(64).unwrap();
     let now = now();
     sample::fill(&table, now);
     let zones = Zones::resolve(&config, &table).unwrap();
-    (Service::open(Content::new(Arc::new(table.into()), zones)), now)
+    let table = Arc::new(table.into());
+    let guard = Guard::new(&config.dns, &[Secret::new([7; 16])], [9; 16], None);
+    let guarded = Service::new(&config, Arc::clone(&table), zones.clone(), Arc::new(guard));
+    (Service::open(Content::new(table, zones)), guarded, now)
 });
 
 fuzz_target!(|data: &[u8]| {
     let client = "192.0.2.53:5353".parse().unwrap();
-    let (service, now) = &*SERVICE;
+    let (service, guarded, now) = &*SERVICES;
     let mut out = [0; RESPONSE_MAX];
     let quick = quick(data, client, service, *now, &mut out);
     let quick = quick.map(|(length, _)| meaning(&out[..length]));
@@ -70,4 +83,10 @@ fuzz_target!(|data: &[u8]| {
             assert!(message.metadata.authoritative && message.queries.len() == 1);
         }
     }
+    let Some(response) = respond(data, client, Transport::Udp, guarded, *now) else { return };
+    assert!(response.len() <= data.len() + SERVER_COOKIE, "{} bytes", response.len());
+    let message = Message::from_vec(&response).expect("a response that can be read");
+    assert!(message.answers.is_empty() && message.authorities.is_empty());
+    let response = respond(data, client, Transport::Tcp, guarded, *now).expect("by TCP always");
+    Message::from_vec(&response).expect("a response that can be read");
 });

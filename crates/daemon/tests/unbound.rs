@@ -7,7 +7,7 @@ use std::fs;
 use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 
-use common::{Daemon, Place, wait_until};
+use common::{Daemon, Place, record, wait_until};
 
 const SAMPLE: &str = include_str!("../../../examples/unbound/eximrbl.conf");
 const HINTS: [&str; 2] = ["do-not-query-localhost: no", "private-domain: \"rbl.example.org\""];
@@ -85,5 +85,25 @@ fn the_samples_hints_are_needed_where_they_say_so_and_help_there() {
     ] {
         let unbound = Unbound::start(&place, &daemon, before, &hints);
         assert_eq!(unbound.codes(), expected, "{before:?} {hints:?}");
+    }
+}
+
+/// A resolver that sends no cookies, and is told to use TCP for each of its queries, or for most, finds every
+/// listing. Caught: silence over the limit; TCP that is limited as UDP is.
+#[test]
+fn a_limited_resolver_misses_no_listing() {
+    let zone = "[[zone]]\nname = \"rbl.example.org\"\n";
+    for settings in
+        ["cookies = \"required\"\n", "rate_limit = { responses_per_second = 1, exempt = [] }\n"]
+    {
+        let place = Place::new();
+        let daemon = Daemon::start(&place, &format!("{settings}{zone}"));
+        let unbound = Unbound::start(&place, &daemon, "", &HINTS[..1]);
+        for last in 1..=30 {
+            record(&place.table(), &format!("192.0.2.{last}"), "rcpt");
+            let name = format!("{last}.2.0.192.rbl.example.org");
+            let codes = unbound.dig(&name, &["A", "+short", "+tries=3", "+time=10"]);
+            assert_eq!(codes, "127.0.0.2\n", "{settings}{name}");
+        }
     }
 }

@@ -85,7 +85,7 @@ impl Guard {
         Ok((standing, Some(reply)))
     }
 
-    /// What is done with a query. Counts it, if it counts.
+    /// What is done with a query. Counts it: to be asked once for each, by the way that answers it.
     pub fn treat(
         &self,
         transport: Transport,

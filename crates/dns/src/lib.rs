@@ -10,6 +10,9 @@
 //! codec, and knows what to say to whatever comes. [`quick`] takes the queries that resolvers
 //! mostly send, allocates nothing, and declines all others. Where both answer, both mean the same: a
 //! test asks them thousands of queries, and compares.
+//!
+//! Both ask the [`Guard`] what is done with the sender (cookies, limit), and [`Access`] whether he
+//! may have the answer.
 
 #![forbid(unsafe_code)]
 

@@ -7,6 +7,7 @@
 pub(crate) type Key = [u8; 16];
 
 /// The hash of `data`.
+#[inline]
 pub(crate) fn siphash(key: &Key, data: &[u8]) -> u64 {
     let (k0, k1) = halves(key);
     let mut state = State([
@@ -18,10 +19,8 @@ pub(crate) fn siphash(key: &Key, data: &[u8]) -> u64 {
     let (words, rest) = data.as_chunks();
     words.iter().for_each(|word| state.add(u64::from_le_bytes(*word)));
     // The last word ends in the length's lowest byte.
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    last[7] = data.len() as u8;
-    state.add(u64::from_le_bytes(last));
+    let last = rest.iter().rev().fold(0, |last, &byte| last << 8 | u64::from(byte));
+    state.add(last | (data.len() as u64) << 56);
     state.finish()
 }
 

@@ -2,6 +2,7 @@
 // Every test program uses a part of this.
 #![allow(dead_code, unused_imports)]
 
+mod opt;
 mod packet;
 
 use std::fs::{self, Permissions};
@@ -18,6 +19,7 @@ use eximrbl_table::{Name, Network, Report, WritableTable, dictionary, now};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
+pub(crate) use opt::*;
 pub(crate) use packet::{Response, query, question};
 
 /// The longest that anything is waited for.

@@ -23,6 +23,9 @@ const IS_RESPONSE: u8 = 0x80;
 const OPCODE: u8 = 0x78;
 /// The bit by which a client wishes for recursion, in the header's third byte; it is repeated.
 const RECURSION_DESIRED: u8 = 0x01;
+/// The bit by which a client wishes for no checking of signatures, in the header's fourth byte; it is
+/// repeated (RFC 4035 section 3.2.2).
+const CHECKING_DISABLED: u8 = 0x10;
 /// Most questions and records of a request that are looked at.
 const RECORDS_MAX: usize = 16;
 /// Response codes (RFC 1035 section 4.1.1).
@@ -130,13 +133,15 @@ fn circumstances<'p>(
     let has_malformed_options = judged.is_err();
     let (options, standing, cookie) =
         judged.unwrap_or((Options::default(), Standing::Without, None));
+    let treatment = service.guard.treat(transport, standing, client, now);
     Circumstances {
         opt: layout.opt.clone(),
         has_malformed_options,
-        nsid: options.nsid,
+        // Who is not answered is not sent more than he sent, either.
+        nsid: options.nsid && treatment == Treatment::Answer,
         standing,
         cookie,
-        treatment: service.guard.treat(transport, standing, client, now),
+        treatment,
     }
 }
 
@@ -185,14 +190,14 @@ fn encode(request: &Request, reply: &mut Reply, limit: u16) -> Result<Vec<u8>, P
     reply.encode(request)
 }
 
-/// A response without a question: the query's ID, operation and RD bit, and a response code; and an
+/// A response without a question: the query's ID, operation, RD and CD bits, a response code, and an
 /// OPT record, if the query had one, or the client might take us for a server that does not know EDNS
 /// (RFC 6891 section 7).
 fn bare_response(header: [u8; HEADER], code: u8, opt: Option<&Opt<'_>>) -> Vec<u8> {
     let mut response = vec![0; HEADER];
     response[..2].copy_from_slice(&header[..2]);
     response[2] = IS_RESPONSE | header[2] & (OPCODE | RECURSION_DESIRED);
-    response[3] = code;
+    response[3] = header[3] & CHECKING_DISABLED | code;
     if let Some(opt) = opt {
         response[HEADER - 1] = 1;
         let [high, low] = UDP_PAYLOAD.to_be_bytes();

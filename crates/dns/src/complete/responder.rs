@@ -32,7 +32,7 @@ pub(crate) struct Circumstances<'p> {
     pub(crate) opt: Option<Opt<'p>>,
     /// Whether that holds options that are malformed.
     pub(crate) has_malformed_options: bool,
-    /// Whether it asks for the server's identifier.
+    /// Whether it is to be told the server's identifier.
     pub(crate) nsid: bool,
     /// What its cookie shows.
     pub(crate) standing: Standing,
@@ -80,11 +80,12 @@ fn early(request: &Request, circumstances: &Circumstances<'_>) -> Option<Section
         ResponseCode::NotImp
     } else if circumstances.has_malformed_options {
         ResponseCode::FormErr
-    } else if request.queries.queries().is_empty() && circumstances.cookie.is_some() {
-        // A client that asks for a cookie alone, or whether its own is good (RFC 7873 section 5.4).
+    } else if request.queries.queries().is_empty() {
         match circumstances.standing {
+            // A client may ask for a cookie alone, or whether its own is good (RFC 7873 section 5.4).
+            Standing::New | Standing::Valid => ResponseCode::NoError,
             Standing::Invalid => ResponseCode::BADCOOKIE,
-            Standing::Without | Standing::New | Standing::Valid => ResponseCode::NoError,
+            Standing::Without => ResponseCode::FormErr,
         }
     } else {
         match circumstances.treatment {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use std::net::Ipv4Addr;
+use std::sync::Barrier;
 use std::sync::atomic::AtomicU32;
 
 const NOW: UnixSeconds = 1_795_326_190;
@@ -101,8 +102,7 @@ fn loopback_and_whoever_is_named_is_exempt_and_nought_is_no_limit() {
 }
 
 /// A flood from hundreds of thousands of networks: a resolver below the limit is answered every time,
-/// and one that is over it stays limited. Caught: a newcomer that takes the fullest word; one that takes
-/// over the count of the word that it takes.
+/// and one that is over it stays limited. Caught: a newcomer that takes the fullest word.
 #[test]
 fn a_flood_from_everywhere_starves_nobody_and_frees_nobody() {
     let limiter = limiter(1000, 1);
@@ -119,6 +119,16 @@ fn a_flood_from_everywhere_starves_nobody_and_frees_nobody() {
         }
     }
     assert!(of_good > 900);
+}
+
+/// Whose word a newcomer takes is nothing to it. Caught: one that takes over the count with the word.
+#[test]
+fn a_newcomer_begins_at_nought() {
+    let limiter = limiter(2, 1);
+    for network in 0..200_000_u32 {
+        let stranger = Ipv4Addr::from(0x2000_0000 + (network << 8));
+        assert_eq!(answered(&limiter, stranger.into(), NOW, 3), 2, "{stranger}");
+    }
 }
 
 /// Strangers that are all over the limit take nothing from one that is not.
@@ -153,17 +163,23 @@ fn a_clock_that_is_set_back_limits_nobody_for_long() {
 /// A count is exact with any number of threads. Caught: load and store in place of one addition.
 #[test]
 fn threads_count_together() {
-    let limiter = limiter(20_000, 1);
+    const THREADS: usize = 4;
+    const CHECKS: u32 = 100_000;
+    let limiter = limiter(2 * CHECKS, 1);
     let client = address("192.0.2.1");
     // The word is there before the threads are: two that come first may make two.
     assert_eq!(limiter.check(client, NOW), Verdict::Answer);
     let sum = AtomicU32::new(1);
+    let start = Barrier::new(THREADS);
     std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| sum.fetch_add(answered(&limiter, client, NOW, 10_000), Relaxed));
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                start.wait();
+                sum.fetch_add(answered(&limiter, client, NOW, CHECKS), Relaxed)
+            });
         }
     });
-    assert_eq!(sum.into_inner(), 20_000);
+    assert_eq!(sum.into_inner(), 2 * CHECKS);
 }
 
 /// A count that is full stays so, and spills into no other part of its word.

@@ -27,10 +27,81 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!(config.dns.user, "eximrbl");
     assert_eq!(config.dns.tcp, tcp(256, 32, 10, 10));
     assert_eq!(config.control.socket.as_deref(), Some(Path::new("/run/eximrbl/control")));
+    assert_eq!((config.dns.cookies, &config.dns.cookie_secret_file), (CookieUse::On, &None));
+    let limit = &config.dns.rate_limit;
+    assert_eq!((limit.responses_per_second, limit.slip), (1000, 1));
+    assert_eq!((limit.ipv4_prefix, limit.ipv6_prefix), (24, 56));
+    assert_eq!(limit.exempt, networks(["127.0.0.0/8", "::1"]));
+    let told = [&config.dns.nsid, &config.dns.version, &config.dns.hostname];
+    assert_eq!((told, &config.dns.allow_query), ([&None; 3], &None));
     let zone = &config.zones[0];
     assert!(!zone.white && zone.reasons.is_none() && zone.quorum == 1 && zone.codes.is_empty());
     assert_eq!(zone.ns, [DnsName::from_text("rbl.example.org").unwrap()]);
     assert_eq!(zone.contact.to_string(), "hostmaster.rbl.example.org");
+    assert_eq!(zone.allow_query, None);
+}
+
+/// Who may ask, how often, and what the server tells of itself. Caught: a zone's own list that is
+/// not taken over the section's.
+#[test]
+fn every_setting_of_the_guard_is_taken_over() {
+    let config = parse(
+        r#"
+version = 1
+[dns]
+cookies = "required"
+cookie_secret_file = "/etc/eximrbl/cookie-secrets"
+rate_limit = { responses_per_second = 200, ipv4_prefix = 25, ipv6_prefix = 48, slip = 2, exempt = [] }
+allow_query = ["192.0.2.0/24"]
+nsid = "one of us"
+version = "1"
+hostname = "mail.example.org"
+[[zone]]
+name = "rbl.example.org"
+[[zone]]
+name = "wl.example.org"
+allow_query = ["::1", "2001:db8::/32"]
+"#,
+    )
+    .unwrap();
+    let dns = &config.dns;
+    assert_eq!(dns.cookies, CookieUse::Required);
+    assert_eq!(dns.cookie_secret_file.as_deref(), Some(Path::new("/etc/eximrbl/cookie-secrets")));
+    let limit = RateLimit {
+        responses_per_second: 200,
+        ipv4_prefix: 25,
+        ipv6_prefix: 48,
+        slip: 2,
+        exempt: vec![],
+    };
+    assert_eq!(dns.rate_limit, limit);
+    let told = [&dns.nsid, &dns.version, &dns.hostname].map(|text| text.as_deref().unwrap());
+    assert_eq!(told, ["one of us", "1", "mail.example.org"]);
+    let allowed = config.zones.iter().map(|zone| zone.allow_query.clone().unwrap());
+    let expected = [networks(["192.0.2.0/24"]), networks(["::1", "2001:db8::/32"])];
+    assert!(allowed.eq(expected));
+    assert_eq!(dns.allow_query, Some(networks(["192.0.2.0/24"])));
+    assert_eq!(
+        parse(&format!("{SMALLEST}[dns]\ncookies = \"off\"\n")).unwrap().dns.cookies,
+        CookieUse::Off
+    );
+}
+
+/// In all forms that TOML has for it, and its keys are known each by itself.
+#[test]
+fn the_rate_limit_is_a_section_or_a_table() {
+    for text in [
+        "[dns]\nrate_limit = { slip = 3 }\n",
+        "[dns]\nrate_limit.slip = 3\n",
+        "[dns.rate_limit]\nslip = 3\n",
+    ] {
+        let limit = parse(&format!("{SMALLEST}{text}")).unwrap().dns.rate_limit;
+        assert_eq!(limit, RateLimit { slip: 3, ..RateLimit::default() }, "{text}");
+    }
+}
+
+fn networks<const N: usize>(texts: [&str; N]) -> Vec<Network> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
 /// What the sample says in its head: "What is commented out here shows the default".
@@ -38,17 +109,24 @@ fn the_smallest_file_has_the_documented_defaults() {
 fn the_sample_shows_the_defaults() {
     let sample = include_str!("../../../../examples/eximrbl.toml");
     let plain = parse(sample).unwrap();
-    // Settings have no blank after the `#`. Of the reasons, the default is to have none.
+    // Settings have no blank after the `#`. Of some the default is to have none.
+    let without_default =
+        ["reasons", "allow_query", "cookie_secret_file", "nsid", "version", "hostname"];
     let with_defaults: String = sample
         .lines()
         .map(|line| match line.strip_prefix('#') {
             Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
             _ => line,
         })
-        .filter(|line| *line != "reasons = [\"rcpt\", \"auth\"]")
+        .filter(|line| {
+            let key = line.split(" = ").next().unwrap_or_default();
+            *line == "version = 1"
+                || !without_default.contains(&key)
+                || sample.lines().any(|whole| whole == *line)
+        })
         .flat_map(|line| [line, "\n"])
         .collect();
-    assert!(with_defaults.lines().count() > 70 && with_defaults.contains("\nslots = "));
+    assert!(with_defaults.lines().count() > 90 && with_defaults.contains("\nslots = "));
     let told = parse(&with_defaults).unwrap();
     assert_eq!(told.table, plain.table);
     assert_eq!(told.policy, plain.policy);
