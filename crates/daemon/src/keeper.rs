@@ -229,6 +229,7 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
         ("table.path", new.table.path != old.table.path),
         ("dns.listen", new.dns.listen != old.dns.listen),
         ("dns.user", new.dns.user != old.dns.user),
+        ("control.socket", new.control.socket != old.control.socket),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -236,5 +237,6 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     new.table.path.clone_from(&old.table.path);
     new.dns.listen.clone_from(&old.dns.listen);
     new.dns.user.clone_from(&old.dns.user);
+    new.control.clone_from(&old.control);
     new
 }

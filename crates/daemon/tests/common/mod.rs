@@ -49,7 +49,7 @@ impl Place {
     pub(crate) fn configure(&self, rest: &str) -> PathBuf {
         let path = self.path("eximrbl.toml");
         let head = format!(
-            "version = 1\n[table]\npath = {:?}\nslots = 4096\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\
+            "version = 1\n[table]\npath = {:?}\nslots = 4096\n[control]\nsocket = \"\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\
              user = \"nobody\"\n",
             self.table()
         );
