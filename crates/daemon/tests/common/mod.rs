@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod packet;
+mod statistics;
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,9 +20,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
 pub(crate) use packet::{Response, query, question};
+pub(crate) use statistics::{Statistics, ask_control, control_section};
 
 /// The longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long silence must last to count.
 pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 
@@ -45,11 +47,14 @@ impl Place {
         self.path("table")
     }
 
-    /// Writes a configuration: the head that all tests share, then `rest`.
+    /// Writes a configuration: the head that all tests share, then `rest`. Without `[control]` there
+    /// is no control socket, for its default place is one that only one daemon can have.
     pub(crate) fn configure(&self, rest: &str) -> PathBuf {
         let path = self.path("eximrbl.toml");
+        let no_control = "[control]\nsocket = \"\"\n";
+        let control = if rest.contains("[control]") { "" } else { no_control };
         let head = format!(
-            "version = 1\n[table]\npath = {:?}\nslots = 4096\n[control]\nsocket = \"\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\
+            "version = 1\n[table]\npath = {:?}\nslots = 4096\n{control}[dns]\nlisten = [\"127.0.0.1:0\"]\n\
              user = \"nobody\"\n",
             self.table()
         );
@@ -145,15 +150,20 @@ impl Daemon {
 
     /// Sends a packet by UDP; `None` when no response comes.
     pub(crate) fn exchange(&self, packet: &[u8]) -> Option<Response> {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(self.address).unwrap();
-        socket.send(packet).unwrap();
-        receive(&socket)
+        receive_within(&self.send(packet), SILENCE)
     }
 
     /// Asks by UDP; a response must come.
     pub(crate) fn ask(&self, name: &str, query_type: u16) -> Response {
-        self.exchange(&query(7, name, query_type)).unwrap()
+        receive_within(&self.send(&query(7, name, query_type)), PATIENCE).expect("no response")
+    }
+
+    /// Sends a packet by UDP, from a socket of its own.
+    fn send(&self, packet: &[u8]) -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(self.address).unwrap();
+        socket.send(packet).unwrap();
+        socket
     }
 
     /// Sends bytes by TCP as they are, and reads so many responses.
@@ -205,7 +215,11 @@ pub(crate) fn fails(arguments: &[&str]) -> (Option<i32>, String) {
 
 /// Reads one datagram; `None` after a silence.
 pub(crate) fn receive(socket: &UdpSocket) -> Option<Response> {
-    socket.set_read_timeout(Some(SILENCE)).unwrap();
+    receive_within(socket, SILENCE)
+}
+
+fn receive_within(socket: &UdpSocket, patience: Duration) -> Option<Response> {
+    socket.set_read_timeout(Some(patience)).unwrap();
     let mut buffer = [0; 65_535];
     let length = socket.recv(&mut buffer).ok()?;
     Some(Response::new(&buffer[..length]))
