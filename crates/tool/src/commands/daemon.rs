@@ -1,13 +1,15 @@
 //! `eximrbl info --daemon`: what the running eximrbld says about itself.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use eximrbl_table::UnixSeconds;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::Finding;
@@ -23,19 +25,23 @@ const ANSWER_MAX: u64 = 64 << 20;
 const FORMAT: u64 = 1;
 
 /// Numbers by name.
-type Named = BTreeMap<String, u64>;
+type Named = BTreeMap<Word, u64>;
 /// Numbers of questions, by type and decision.
-type Questions = BTreeMap<String, Named>;
+type Questions = BTreeMap<Word, Named>;
+
+/// A text for a terminal, whoever answers: control characters are written out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Word(String);
 
 /// What is printed for people; the answer may hold more.
 #[derive(Deserialize)]
 struct Report {
-    version: String,
+    version: Word,
     pid: u32,
     started_unix: UnixSeconds,
     uptime: u64,
-    table: String,
-    listen: Vec<String>,
+    table: Word,
+    listen: Vec<Word>,
     queries: Named,
     replies: Named,
     cookies: Named,
@@ -48,9 +54,34 @@ struct Report {
 
 #[derive(Deserialize)]
 struct Zone {
-    name: String,
+    name: Word,
     served: bool,
     queries: Questions,
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut clear = String::new();
+        for character in String::deserialize(deserializer)?.chars() {
+            match character.is_control() {
+                true => clear.extend(character.escape_default()),
+                false => clear.push(character),
+            }
+        }
+        Ok(Self(clear))
+    }
+}
+
+impl Borrow<str> for Word {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// Asks, and prints the answer.
@@ -133,7 +164,7 @@ fn print(report: &Report, output: &mut Output) -> Result<(), Failure> {
     ];
     for zone in &report.zones {
         let name = match zone.served {
-            true => zone.name.clone(),
+            true => zone.name.0.clone(),
             false => format!("({})", zone.name),
         };
         lines.extend(questions(&name, &zone.queries, true));
@@ -159,13 +190,13 @@ fn counts(numbers: &Named) -> String {
 fn questions(zone: &str, questions: &Questions, always: bool) -> Vec<[String; 7]> {
     let mut lines = Vec::new();
     for (kind, counts) in questions {
-        if counts.values().all(|count| *count == 0) && !(always && kind == "a") {
+        if counts.values().all(|count| *count == 0) && !(always && kind.0 == "a") {
             continue;
         }
         let count = |names: &[&str]| {
             names.iter().filter_map(|name| counts.get(*name)).sum::<u64>().to_string()
         };
-        let kind = if kind == "other" { kind.clone() } else { kind.to_uppercase() };
+        let kind = if kind.0 == "other" { "other".to_owned() } else { kind.0.to_uppercase() };
         lines.push([
             zone.to_owned(),
             kind,
