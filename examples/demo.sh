@@ -181,6 +181,9 @@ slots = 4096
 [policy]
 never = ["198.51.100.20"]    # our own backup MX
 
+[control]
+socket = "$work/state/control"
+
 [dns]
 listen = ["198.51.100.10:53"]
 user = "nobody"

@@ -37,7 +37,7 @@ pub(crate) fn run(command: &mut Command) -> Ended {
 pub(crate) fn daemon_command(stage: &Stage, table: &Path) -> Command {
     let configuration = stage.path("eximrbl.toml");
     let text = format!(
-        "version = 1\n[table]\npath = {table:?}\nslots = 1024\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\
+        "version = 1\n[table]\npath = {table:?}\nslots = 1024\n[control]\nsocket = \"\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\
          user = \"nobody\"\n[[zone]]\nname = \"rbl.example\"\n"
     );
     fs::write(&configuration, text).unwrap();

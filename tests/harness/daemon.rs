@@ -84,7 +84,7 @@ fn configuration(table: &Path, policy: &str, zones: &str) -> String {
     let table = table.display();
     format!(
         "version = 1\n[table]\npath = \"{table}\"\nslots = 4096\n[policy]\n{policy}\n\
-         [dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\nuser = \"nobody\"\n{zones}"
+         [control]\nsocket = \"\"\n[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\nuser = \"nobody\"\n{zones}"
     )
 }
 

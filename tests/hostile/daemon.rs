@@ -78,7 +78,7 @@ impl Place {
         set_mode(scratch.path(), 0o777);
         let config = format!(
             "version = 1\n[table]\npath = {:?}\nslots = 64\n[policy]\nthreshold = 2\n\
-             [dns]\nlisten = [\"127.0.0.1:0\"]\nuser = \"nobody\"\n\
+             [control]\nsocket = \"\"\n[dns]\nlisten = [\"127.0.0.1:0\"]\nuser = \"nobody\"\n\
              [[zone]]\nname = \"rbl.example\"\ncodes = {{ auth = 4 }}\n\
              [[zone]]\nname = \"wl.example\"\nlist = \"white\"\n",
             scratch.join("table")

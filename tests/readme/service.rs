@@ -52,6 +52,11 @@ impl Unit {
             self.setting("StateDirectoryMode"),
             self.setting("StateDirectory")
         ));
+        root.succeed(&format!(
+            "install -d -o {user} -g {group} -m {} /run/{}",
+            self.setting("RuntimeDirectoryMode"),
+            self.setting("RuntimeDirectory")
+        ));
 
         let path = root.notify("socket");
         // An earlier start has left it.

@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(trusted(&mut clock, 6, 70, 0), (60..70).collect::<Vec<_>>());
         // Set right half a minute after the start: a minute from then on.
         let mut clock = watched(5, -DAY);
-        assert_eq!(trusted(&mut clock, 5, 30, -DAY), []);
+        assert_eq!(trusted(&mut clock, 5, 30, -DAY), [0_u64; 0]);
         assert_eq!(clock.judge(at(30, 0), MADE), Trust::Held(Cause::Start));
         assert_eq!(trusted(&mut clock, 31, 95, 0), (90..95).collect::<Vec<_>>());
     }
@@ -189,9 +189,9 @@ mod tests {
         let mut clock = watched(5000, 0);
         assert_eq!(trusted(&mut clock, 5000, 5010, 0).len(), 10);
         assert_eq!(clock.judge(at(5010, YEAR), MADE), Trust::Held(Cause::Set(YEAR)));
-        assert_eq!(trusted(&mut clock, 5011, 5200, YEAR), []);
+        assert_eq!(trusted(&mut clock, 5011, 5200, YEAR), [0_u64; 0]);
         // A little step on top does not make a year a trifle.
-        assert_eq!(trusted(&mut clock, 5200, 5400, YEAR - 5), []);
+        assert_eq!(trusted(&mut clock, 5200, 5400, YEAR - 5), [0_u64; 0]);
         assert_eq!(trusted(&mut clock, 5400, 5470, 0), (5460..5470).collect::<Vec<_>>());
     }
 
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(trusted(&mut clock, 5001, 9000, YEAR).first(), Some(&8600));
         // Set right meanwhile, to 100 seconds after the last record.
         let mut clock = watched(5000, YEAR);
-        assert_eq!(trusted(&mut clock, 5000, 5100, YEAR), []);
+        assert_eq!(trusted(&mut clock, 5000, 5100, YEAR), [0_u64; 0]);
         assert_eq!(trusted(&mut clock, 5100, 5300, 0).first(), Some(&5200));
     }
 

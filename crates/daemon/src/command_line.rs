@@ -50,6 +50,10 @@ pub(crate) struct CommandLine {
     #[arg(long, value_name = "NAME", conflicts_with = "config")]
     user: Option<String>,
 
+    /// Without a file: where the control socket is to be, for `eximrbl info --daemon` [default: none]
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    control: Option<PathBuf>,
+
     /// How much to log: error, warn, info, debug or trace (every query); RUST_LOG overrides it
     #[arg(long, value_name = "LEVEL", default_value_t = tracing::Level::INFO)]
     pub(crate) log: tracing::Level,
@@ -73,11 +77,13 @@ impl CommandLine {
             return Config::load(path);
         }
         // The process may not be where it was started when the table is opened anew.
-        let table = std::path::absolute(&self.table).unwrap_or_else(|_| self.table.clone());
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let table = absolute(&self.table);
         let mut config = Config::without_file(&self.zone, self.listen.clone(), table)?;
         if let Some(user) = &self.user {
             config.dns.user.clone_from(user);
         }
+        config.control.socket = self.control.as_ref().map(absolute);
         Ok(config)
     }
 }

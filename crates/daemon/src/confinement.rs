@@ -17,11 +17,12 @@ use landlock::{
 /// The newest set of rights that is known here (Linux 6.12).
 const NEWEST: ABI = ABI::V6;
 
-/// Gives the rights up, for good. Must come before any other thread is started, for it is the
+/// Gives the rights up, for good. `control` is the folder that the control socket is removed from
+/// at the end. Must come before any other thread is started, for it is the
 /// calling thread that gives them up, with all that it starts.
-pub(crate) fn confine(table: &Path) {
+pub(crate) fn confine(table: &Path, control: Option<&Path>) {
     let folder = table.parent().unwrap_or(table).display();
-    match try_confine(table) {
+    match try_confine(table, control) {
         Ok(RulesetStatus::FullyEnforced) => {
             tracing::info!("writes in {folder} alone, by Landlock");
         }
@@ -33,7 +34,7 @@ pub(crate) fn confine(table: &Path) {
     }
 }
 
-fn try_confine(table: &Path) -> Result<RulesetStatus, RulesetError> {
+fn try_confine(table: &Path, control: Option<&Path>) -> Result<RulesetStatus, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     // What a table that is made, and one that is moved aside or away, needs. No Truncate.
     let files = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile;
@@ -49,7 +50,8 @@ fn try_confine(table: &Path) -> Result<RulesetStatus, RulesetError> {
         .scope(Scope::Signal)?
         .create()?
         .add_rules(path_beneath_rules(["/"], read))?
-        .add_rules(path_beneath_rules(folders, keep))?;
+        .add_rules(path_beneath_rules(folders, keep))?
+        .add_rules(path_beneath_rules(control, AccessFs::RemoveFile))?;
     Ok(created.restrict_self()?.ruleset)
 }
 
@@ -64,9 +66,9 @@ mod tests {
     use eximrbl_table::{CreateOptions, Table, WritableTable};
 
     /// What works in a confined thread, and what is refused. The other threads stay free.
-    fn confined(table: &Path, probe: impl FnOnce() + Send) {
+    fn confined(table: &Path, control: &Path, probe: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
-            let thread = scope.spawn(|| match try_confine(table).unwrap() {
+            let thread = scope.spawn(|| match try_confine(table, Some(control)).unwrap() {
                 RulesetStatus::NotEnforced => eprintln!("not run: this kernel has no Landlock"),
                 RulesetStatus::FullyEnforced => probe(),
                 // What was asked for and is missing depends on the kernel's age.
@@ -87,13 +89,18 @@ mod tests {
 
     #[test]
     fn the_tables_folder_takes_all_but_truncation_and_elsewhere_nothing_is_written() {
-        let (state, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let folder = || tempfile::tempdir().unwrap();
+        let (state, other, control) = (folder(), folder(), folder());
         let table = state.path().join("table");
         let options = CreateOptions { slots: 64, ..CreateOptions::default() };
         drop(WritableTable::create(&table, &options).unwrap());
         let foreign = other.path().join("foreign");
         fs::write(&foreign, "somebody's").unwrap();
-        confined(&table, || {
+        let socket = control.path().join("socket");
+        fs::write(&socket, "").unwrap();
+        confined(&table, control.path(), || {
+            fs::remove_file(&socket).unwrap();
+            refused("a new file beside the socket", fs::write(&socket, ""));
             let open = || OpenOptions::new().write(true).open(&table);
             assert!(WritableTable::open(&table).unwrap().set_policy(&Default::default()).is_ok());
             refused("truncating the table", open().and_then(|file| file.set_len(4096)));
@@ -124,7 +131,7 @@ mod tests {
         let options = CreateOptions { slots: 64, ..CreateOptions::default() };
         drop(WritableTable::create(&real, &options).unwrap());
         std::os::unix::fs::symlink(&real, &table).unwrap();
-        confined(&table, || {
+        confined(&table, state.path(), || {
             WritableTable::open(&table).unwrap();
             fs::rename(&table, state.path().join("aside")).unwrap();
         });

@@ -257,6 +257,7 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
         ("dns.listen", new.dns.listen != old.dns.listen),
         ("dns.workers", new.dns.workers != old.dns.workers),
         ("dns.user", new.dns.user != old.dns.user),
+        ("control.socket", new.control.socket != old.control.socket),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -265,5 +266,6 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     new.dns.listen.clone_from(&old.dns.listen);
     new.dns.workers = old.dns.workers;
     new.dns.user.clone_from(&old.dns.user);
+    new.control.clone_from(&old.control);
     new
 }

@@ -8,13 +8,15 @@
 //! query ─► udp, tcp ─► responder ─► eximrbl_dns           keeper: reopens, sweeps, reloads
 //!                                                         ▲   │ expiries, clock: may entries end?
 //! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ─┘   │ writing: only while it works
+//! control: what was counted, on a Unix socket
 //! ```
 //!
 //! hickory-server's codec, in `eximrbl_dns`, reads the requests and writes the responses; the loops
 //! around the sockets are our own, for the reasons that stand in `udp` and `tcp`.
 //!
 //! One thread serves DNS, as an answer takes microseconds and never waits; a second one keeps
-//! table and configuration, which may wait for disks and locks. Nothing ends unnoticed: when a
+//! table and configuration, which may wait for disks and locks; a third one tells what was counted.
+//! Nothing ends unnoticed: when a
 //! part that is needed ends, the process says so and exits with status 1, for systemd to start it
 //! anew.
 
@@ -23,6 +25,7 @@
 mod clock;
 mod command_line;
 mod confinement;
+mod control;
 mod expiries;
 mod guarding;
 mod holes;

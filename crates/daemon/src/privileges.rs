@@ -119,6 +119,15 @@ impl Identity {
         }
     }
 
+    /// Gives the control socket to Exim's group, as the table is. Where that cannot be done, it stays
+    /// this user's alone.
+    pub(crate) fn give_socket_to_exim(&self, path: &Path) {
+        let Some(exim) = self.exim.filter(|_| self.can_give_to_exim) else { return };
+        if let Err(error) = std::os::unix::fs::lchown(path, None, Some(exim.as_raw())) {
+            tracing::debug!("{}: not given to group {EXIM_GROUP}: {error}", path.display());
+        }
+    }
+
     fn uid(&self) -> Option<Uid> {
         self.user.as_ref().map(|user| user.uid)
     }

@@ -1,6 +1,7 @@
 //! From the command line to serving, in the order that rights demand.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use eximrbl_zone::{Config, ConfigError};
 
 use crate::command_line::CommandLine;
 use crate::confinement::confine;
+use crate::control::{self, ControlSocket, Facts};
 use crate::guarding::{self, Guarding, SecretFileError};
 use crate::keeper::Keeper;
 use crate::listen::{self, ListenError};
@@ -87,8 +89,10 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let identity = Identity::find(&config.dns.user)?;
     let (_, origin) = open_or_make(&config.table.path, config.table.slots, &identity)?;
     let listeners = listen::bind_all(&config.dns.listen, udp::workers(&config.dns))?;
+    make_control_folder(&config, &identity);
     identity.drop_privileges()?;
-    confine(&config.table.path);
+    let control = bind_control(&config, &identity);
+    confine(&config.table.path, control.as_ref().map(ControlSocket::folder));
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
     let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
     identity.give_to_exim(&config.table.path);
@@ -102,8 +106,35 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let served = Served::new(&config, command_line.has_policy(), table, writable.as_ref(), guard)?;
     drop(writable);
     let shared = Arc::new(Shared::new(served));
+    if let Some(control) = &control {
+        let listen = listeners.iter().map(|listener| listener.address).collect();
+        let facts = Facts::new(shared.clone(), config.table.path.clone(), listen);
+        if let Err(error) = control.listener().and_then(|socket| control::start(socket, facts)) {
+            tracing::warn!("the control socket is not served: {error}");
+        }
+    }
     let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
     Ok(server::run(keeper, shared, listeners)?)
+}
+
+/// Makes the control socket's folder, for the user that the daemon becomes. It goes with each start
+/// of the machine where systemd does not make it.
+fn make_control_folder(config: &Config, identity: &Identity) {
+    let folder = config.control.socket.as_deref().and_then(Path::parent);
+    if let Some(folder) = folder.filter(|folder| !folder.exists())
+        && let Err(error) = identity.make_directory(folder)
+    {
+        tracing::debug!("{}: not made: {error}", folder.display());
+    }
+}
+
+/// Binds the control socket, if there is to be one. Without it, DNS is served all the same.
+fn bind_control(config: &Config, identity: &Identity) -> Option<ControlSocket> {
+    let path = config.control.socket.as_deref()?;
+    ControlSocket::bind(path, identity)
+        .inspect(|_| tracing::info!("control socket {}", path.display()))
+        .inspect_err(|error| tracing::warn!("no control socket, DNS is served without: {error}"))
+        .ok()
 }
 
 /// Says in the log what is served.

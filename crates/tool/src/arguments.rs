@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use eximrbl_table::{DEFAULT_PATH, Name, Network, WEIGHT_MAX};
+use eximrbl_zone::config::CONTROL_PATH;
 
 use crate::help;
 
@@ -45,8 +46,11 @@ pub(crate) enum Command {
     Create(Create),
 
     /// Show how full the table is, its policy, names and counters
+    ///
+    /// With --daemon: what the running eximrbld has been asked and has answered, by zone, type and
+    /// outcome, since its start.
     #[command(after_long_help = help::INFO)]
-    Info,
+    Info(Info),
 
     /// Show whether an address is listed, and why or why not
     ///
@@ -156,6 +160,17 @@ pub(crate) struct Create {
     /// [default for root: Debian-exim, if there is such a group]
     #[arg(long, value_name = "GROUP")]
     pub(crate) group: Option<String>,
+}
+
+/// Arguments of `info`.
+#[derive(Args)]
+pub(crate) struct Info {
+    /// Ask the running eximrbld about itself, instead of reading the table
+    #[arg(long)]
+    pub(crate) daemon: bool,
+    /// The control socket of eximrbld: `socket` in `[control]` of its configuration
+    #[arg(long, value_name = "PATH", requires = "daemon", default_value = CONTROL_PATH)]
+    pub(crate) control: PathBuf,
 }
 
 /// Arguments of `list`.

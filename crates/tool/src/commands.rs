@@ -3,6 +3,7 @@
 mod black;
 mod change;
 mod create;
+mod daemon;
 mod forgive;
 mod generate;
 mod info;
@@ -38,7 +39,8 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Finding,
     let path = &arguments.table();
     match &arguments.command {
         Command::Create(create) => create::run(path, create, output),
-        Command::Info => info::run(path, output),
+        Command::Info(info) if info.daemon => daemon::run(&info.control, output),
+        Command::Info(_) => info::run(path, output),
         Command::Show { address } => show::run(path, *address, output),
         Command::List(list) => list::run(path, list, output),
         Command::Black(black) => black::run(path, black, output),

@@ -63,6 +63,14 @@ pub(crate) enum Failure {
     /// The policy as a whole does not make sense; the one in force stays.
     #[error("the policy was left as it was: {0}")]
     Policy(#[from] SetPolicyError),
+    /// The daemon was not asked.
+    #[error("{}: {problem}", path.display())]
+    Daemon {
+        /// The control socket.
+        path: PathBuf,
+        /// What happened, and what to do.
+        problem: String,
+    },
     /// Man pages were not written.
     #[error("{}: man pages not written: {source}", path.display())]
     Man {

@@ -52,7 +52,37 @@ Meaning:
 
 JSON keys:
   table bytes slots created created_unix listed lifted below white expired quarantined free serial
-  policy {…as for policy} reasons [name…] reporters [name…] counters {name: number…}";
+  policy {…as for policy} reasons [name…] reporters [name…] counters {name: number…}
+
+With --daemon: numbers since eximrbld's start; a reload keeps them. Only its user, the members of
+the table's group and root may ask.
+  unlisted     the name does not exist, or has no records of that type
+  own          the zone's own SOA and NS records
+  prohibited   the client is not among those that may ask the zone
+  refused      the name is in no zone, or a transfer was asked for
+  udp_quick    answered without the complete server, which the rest of UDP goes to (udp_complete)
+  slipped      over the rate limit: told to come again by TCP; dropped: left without an answer
+  ignored      no query at all: left without an answer
+  displaced    TCP connections closed to make room for another
+
+JSON keys with --daemon (counts are cumulative):
+  format       1; grows when a key changes its meaning
+  version pid started started_unix uptime (seconds) table listen [address…]
+  queries      {udp_quick udp_complete tcp}: packets by the way on which they were answered
+  replies      {noerror formerr servfail nxdomain notimp refused badvers badcookie other slipped
+               dropped ignored}: the same packets by what left as the answer
+  cookies      {none client_only valid bad}: the same packets by their DNS cookie
+  events       {declined truncated unsent tcp_accepted tcp_refused tcp_timed_out tcp_displaced}
+  workers      [number…]: the same packets by the thread that answered
+  zones        [{name served queries}…]: served tells whether the zone is served now; queries
+               {a txt other}, each {listed nxdomain nodata apex prohibited refused}
+  no_zone other_zones   as queries of a zone: names in no zone; zones beyond the first 256 that
+               reloads brought
+
+Examples:
+  eximrbl info
+  eximrbl info --daemon
+  eximrbl info --daemon --json | jq '.zones[] | {name, listed: .queries.a.listed}'";
 
 /// For `show`.
 pub(crate) const SHOW: &str = "\

@@ -4,6 +4,7 @@
 
 mod opt;
 mod packet;
+mod statistics;
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,6 +22,7 @@ use nix::unistd::{Pid, geteuid};
 
 pub(crate) use opt::*;
 pub(crate) use packet::{Response, query, question};
+pub(crate) use statistics::{Statistics, ask_control, control_section};
 
 /// The longest that anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,11 +49,14 @@ impl Place {
         self.path("table")
     }
 
-    /// Writes a configuration: the head that all tests share, then `rest`.
+    /// Writes a configuration: the head that all tests share, then `rest`. Without `[control]` there
+    /// is no control socket, for its default place is one that only one daemon can have.
     pub(crate) fn configure(&self, rest: &str) -> PathBuf {
         let path = self.path("eximrbl.toml");
+        let no_control = "[control]\nsocket = \"\"\n";
+        let control = if rest.contains("[control]") { "" } else { no_control };
         let head = format!(
-            "version = 1\n[table]\npath = {:?}\nslots = 4096\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\
+            "version = 1\n[table]\npath = {:?}\nslots = 4096\n{control}[dns]\nlisten = [\"127.0.0.1:0\"]\n\
              user = \"nobody\"\n",
             self.table()
         );
@@ -147,31 +152,30 @@ impl Daemon {
 
     /// Sends a packet by UDP; `None` when no response comes for a long time.
     pub(crate) fn exchange(&self, packet: &[u8]) -> Option<Response> {
-        let socket = self.connect_udp();
-        socket.send(packet).unwrap();
-        receive(&socket, PATIENCE)
+        receive(&self.send(packet), PATIENCE)
     }
 
     /// Sends a packet by UDP, and whether nothing comes back: neither before the response to a
     /// query that is sent after it, nor for some time after that.
     pub(crate) fn is_silent(&self, packet: &[u8]) -> bool {
-        let socket = self.connect_udp();
-        socket.send(packet).unwrap();
+        let socket = self.send(packet);
         let id = 0x7777;
         socket.send(&query(id, "2.0.0.127.rbl.example", 1)).unwrap();
         let first = receive(&socket, PATIENCE).unwrap();
         first.id() == id && receive(&socket, SILENCE).is_none()
     }
 
-    fn connect_udp(&self) -> UdpSocket {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(self.address).unwrap();
-        socket
-    }
-
     /// Asks by UDP; a response must come.
     pub(crate) fn ask(&self, name: &str, query_type: u16) -> Response {
-        self.exchange(&query(7, name, query_type)).unwrap()
+        receive(&self.send(&query(7, name, query_type)), PATIENCE).expect("no response")
+    }
+
+    /// Sends a packet by UDP, from a socket of its own.
+    fn send(&self, packet: &[u8]) -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(self.address).unwrap();
+        socket.send(packet).unwrap();
+        socket
     }
 
     /// Sends bytes by TCP as they are, and reads so many responses.
