@@ -110,7 +110,8 @@ fn a_socket_in_use_stays_with_its_daemon() {
 /// Caught: a path that is followed or cleared, whatever is there.
 #[test]
 fn nothing_but_a_dead_socket_is_replaced() {
-    let left: [(&str, fn(&Path)); 4] = [
+    type Leave = fn(&Path);
+    let left: [(&str, Leave); 4] = [
         ("a file", |path| fs::write(path, "kept").unwrap()),
         ("a folder", |path| fs::create_dir(path).unwrap()),
         ("a link to nothing", |path| symlink(path.with_extension("gone"), path).unwrap()),
