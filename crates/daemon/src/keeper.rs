@@ -179,7 +179,7 @@ impl Keeper {
         }
     }
 
-    /// Puts the configuration file's zones and policy in force. What is wrong is said, and then
+    /// Puts the configuration file's zones, policy and guard in force. What is wrong is said, and then
     /// all stays as it was.
     fn reload(&mut self) {
         notify_reloading();
