@@ -46,6 +46,9 @@ pub struct Table {
     successor: OnceBox<Table>,
     /// The second of the last vain try to open it.
     tried: AtomicU64,
+    /// Whether look-ups take more than a look at this table's entries: it replaces another, or was
+    /// replaced by one that could not be opened.
+    is_paired: AtomicBool,
     /// Whether this process has changed an entry yet.
     has_written: AtomicBool,
 }
@@ -126,6 +129,7 @@ impl Table {
             predecessor: None,
             successor: OnceBox::new(),
             tried: AtomicU64::new(0),
+            is_paired: AtomicBool::new(false),
             has_written: AtomicBool::new(false),
         }
     }
@@ -433,13 +437,17 @@ impl Table {
         let controls = &words[self.layout.controls.clone()];
         let bodies = words[self.layout.bodies.clone()].as_chunks().0;
         let slots = Slots::new(controls, bodies, self.seed);
-        if self.predecessor.is_some() { self.with_old(slots) } else { slots }
+        // Relaxed: a hint of this process to itself; what it stands for is looked at then.
+        if self.is_paired.load(Ordering::Relaxed) { self.beside(slots) } else { slots }
     }
 
     #[cold]
     #[inline(never)]
-    fn with_old<'a>(&'a self, slots: Slots<'a>) -> Slots<'a> {
-        slots.replacing(self.unsettled().map(Self::slots))
+    fn beside<'a>(&'a self, slots: Slots<'a>) -> Slots<'a> {
+        match self.unsettled() {
+            None if self.is_retired() => slots.with_moved(),
+            old => slots.replacing(old.map(Self::slots)),
+        }
     }
 
     /// The slots, for a change of an entry.

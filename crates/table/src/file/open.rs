@@ -32,6 +32,13 @@ pub(crate) struct FileIdentity {
     length: u64,
 }
 
+impl FileIdentity {
+    /// Whether both are one file, whatever its length was and is.
+    pub(crate) fn is_same_file(self, other: Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
 /// Why a table was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
