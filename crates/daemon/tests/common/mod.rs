@@ -21,7 +21,7 @@ use nix::unistd::{Pid, geteuid};
 pub(crate) use packet::{Response, query, question};
 
 /// The longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long silence must last to count.
 pub(crate) const SILENCE: Duration = Duration::from_millis(300);
 
