@@ -97,5 +97,9 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     fi
 fi
 
+# For tests of postscreen; where it cannot be had, those fail and say so.
+top=$(dirname "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")
+"$top/tests/postfix.sh" "$(realpath -m "${CARGO_TARGET_DIR:-$top/target}")/postfix" || true
+
 command -v cargo >/dev/null || die "cargo not found in the PATH of root. Install Rust from \
 https://rustup.rs; if it is another user's, run: sudo env \"PATH=\$PATH\" $0"
