@@ -8,7 +8,7 @@ use crate::harness::Mark;
 use crate::rspamd::FILES;
 
 /// The blocks that tests run.
-const RUN: [&str; 4] = ["zones", "postscreen", "smtpd", "spamassassin"];
+const RUN: [&str; 5] = ["zones", "postscreen", "smtpd", "spamassassin", "spamassassin-relays"];
 
 #[test]
 fn every_block_and_every_row_is_run() {

@@ -24,8 +24,11 @@ pub const FORMS: [(&str, Rule); 13] = [
     ("wl.example.org", Client::is_white),
     ("rbl.example.org/203.0.113.7", |_| true),
     ("rbl.example.org/<;203.0.113.1;203.0.113.7", |_| true),
-    ("rbl.example.org/${sg{$sender_host_name}{\\N[^0-9.]\\N}{}}", |_| false),
+    ("rbl.example.org/$acl_m_origin", |client| client == ORIGIN),
 ];
+
+/// The client whose `$acl_m_origin` is a listed address; the others' is empty.
+const ORIGIN: Client = Client::Unlisted;
 
 /// The forms for a list that does not answer, and whether they are true then; the last defers.
 pub const UNKNOWN: [(&str, Option<bool>); 3] = [
@@ -54,8 +57,13 @@ fn noted(reply: &Reply) -> String {
 #[test]
 fn every_form_is_true_for_whom_it_should_be() {
     let site = Site::new();
-    let configuration =
-        EximConfiguration::new(&[]).acl("connect", &noting(FORMS.iter().map(|form| form.0)));
+    let origin = format!(
+        "  warn condition = ${{if eq{{$sender_host_address}}{{{}}}}}\n       \
+         set acl_m_origin = 203.0.113.7\n",
+        ORIGIN.address()
+    );
+    let acl = origin + &noting(FORMS.iter().map(|form| form.0));
+    let configuration = EximConfiguration::new(&[]).acl("connect", &acl);
     let exim = Exim::start(&site.host, &configuration);
     for client in CLIENTS {
         let reply = noted(&exim.dial(&site.lan, client.address()).reply());

