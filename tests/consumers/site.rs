@@ -6,7 +6,7 @@ use crate::document;
 use crate::harness::{Daemon, Host, Lan, Unbound, query_name, run, tool_text, wait_until};
 
 /// A client by what the list says about it. The address's last part shows it: 7 is listed without a
-/// code of its own, 4 and 8 are the codes, 9 is white.
+/// code of its own, 4 and 8 are the codes, 99 is white.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Client {
     /// Not listed.
@@ -19,7 +19,7 @@ pub enum Client {
     Both,
     /// For `virus`: 127.0.0.8.
     Virus,
-    /// White.
+    /// Recorded for `auth`, in a white network.
     White,
     /// IPv6, in a /64 in which another address was recorded for `rcpt`.
     ListedV6,
@@ -27,7 +27,7 @@ pub enum Client {
     AuthV6,
     /// IPv6, in the next /64.
     UnlistedV6,
-    /// IPv6 and white.
+    /// IPv6, recorded for `rcpt`, in a white network.
     WhiteV6,
 }
 
@@ -46,11 +46,11 @@ impl Client {
             Auth => "203.0.113.4",
             Both => "203.0.113.74",
             Virus => "203.0.113.8",
-            White => "203.0.113.9",
+            White => "203.0.113.99",
             ListedV6 => "2001:db8:c:7::1",
             AuthV6 => "2001:db8:c:4::1",
             UnlistedV6 => "2001:db8:c:5::1",
-            WhiteV6 => "2001:db8:c:9::1",
+            WhiteV6 => "2001:db8:c:99::1",
         };
         text.parse().unwrap()
     }
@@ -78,19 +78,20 @@ impl Client {
 }
 
 /// What was done to the table.
-const CHANGES: [&str; 10] = [
+const CHANGES: [&str; 11] = [
     "black 203.0.113.7 rcpt",
     "black 203.0.113.4 auth",
     "black 203.0.113.74 rcpt",
     "black 203.0.113.74 auth",
     "black 203.0.113.8 virus",
-    // White beats the listing that was there before.
-    "black 203.0.113.9 auth",
-    "white 203.0.113.9",
+    // White networks, and listings in them.
+    "black 203.0.113.99 auth",
+    "white 203.0.113.96/28",
+    "black 2001:db8:c:99::1 rcpt",
+    "white 2001:db8:c:90::/60",
     // Other addresses of the same /64 each.
     "black 2001:db8:c:7:ffff::1 rcpt",
     "black 2001:db8:c:4::2 auth",
-    "white 2001:db8:c:9::/64",
 ];
 
 /// The stage; the fields' order is the order in which it is taken down.
