@@ -13,6 +13,8 @@ packages=(
     exim4-daemon-heavy         # the Exim that has dlfunc
     exim4-dev                  # Debian's headers, to compare ours with
     unbound bind9-dnsutils     # a real resolver, and dig
+    nsd knot knot-dnsutils     # name servers that serve the same list, to compare answers; kdig
+    spamassassin rspamd        # spam filters that ask the list
     swaks                      # SMTP for people to read
     faketime                   # sets the time for programs under test
     iproute2 procps            # namespaces, ss, sysctl
@@ -25,6 +27,10 @@ declare -A services=(
     [exim4-base.timer]=exim4-base
     [unbound.service]=unbound
     [unbound-resolvconf.service]=unbound
+    [nsd.service]=nsd
+    [knot.service]=knot
+    [rspamd.service]=rspamd
+    [spamassassin-maintenance.timer]=spamassassin
 )
 
 die() {
@@ -75,6 +81,10 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     fi
     output=$(apt-get "${options[@]}" install "${missing[@]}" 2>&1) ||
         die "installation failed: $output"
+    # spamassassin's installation leaves one running.
+    if command -v gpgconf >/dev/null && [[ -d /var/lib/spamassassin/sa-update-keys ]]; then
+        gpgconf --homedir /var/lib/spamassassin/sa-update-keys --kill gpg-agent 2>/dev/null || true
+    fi
 
     if has_systemd; then
         for service in "${ran[@]}"; do
@@ -86,6 +96,10 @@ if [[ ${#missing[@]} -gt 0 ]]; then
         done
     fi
 fi
+
+# For tests of postscreen; where it cannot be had, those fail and say so.
+top=$(dirname "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")
+"$top/tests/postfix.sh" "$(realpath -m "${CARGO_TARGET_DIR:-$top/target}")/postfix" || true
 
 command -v cargo >/dev/null || die "cargo not found in the PATH of root. Install Rust from \
 https://rustup.rs; if it is another user's, run: sudo env \"PATH=\$PATH\" $0"
