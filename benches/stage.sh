@@ -9,7 +9,7 @@ tests/setup.sh "${packages[@]}"
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 # Entries in every server's form are kept here for the next run.
-data=$target/bench-data
+data=${EXIMRBL_BENCH_DATA:-$target/bench-data}
 mkdir -p "$data/artifacts" "$data/results"
 chmod 755 "$data" "$data/artifacts" "$data/results"
 
@@ -21,6 +21,7 @@ if [[ -z $artifacts ]]; then
 else
     cargo build --release --locked -p eximrbl-bench
 fi
+install -D -m 644 -t "$data/checkout/examples/exim" examples/exim/eximrbl.acls
 install -m 755 "$artifacts"/{libeximrbl.so,eximrbld,eximrbl} "$data/artifacts/"
 
 # Runs the benchmark in namespaces of its own: for the network, so that nothing leaves the machine

@@ -21,6 +21,8 @@ const TABLE_AGE: Duration = Duration::from_secs(3 * 86_400);
 /// `PowerDNS`'s tables, of its Debian package.
 const SCHEMA: &str = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql";
 
+/// Room in the table for clients that the measurements record.
+pub(crate) const NEW_CLIENTS: u32 = 1 << 16;
 /// The user that eximrbld becomes here.
 pub(crate) const EXIMRBLD_USER: &str = "nobody";
 
@@ -63,7 +65,7 @@ impl Data {
         self.make("table", |aside| {
             let entries = self.entries + self.networks();
             let options = CreateOptions {
-                slots: 2 * u64::from(entries),
+                slots: 2 * u64::from(entries + NEW_CLIENTS),
                 // eximrbld gives up root's rights before it opens the table.
                 owner: eximrbld_user(),
                 ..CreateOptions::default()

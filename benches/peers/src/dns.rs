@@ -314,7 +314,7 @@ impl Running {
 }
 
 /// Starts a server, and gives the seconds until its first right answer.
-fn start_and_wait(server: &Server) -> Result<(Process, f64)> {
+pub(crate) fn start_and_wait(server: &Server) -> Result<(Process, f64)> {
     let socket = UdpSocket::bind((saturate::client(0), 0))?;
     socket.connect(server.address)?;
     socket.set_nonblocking(true)?;

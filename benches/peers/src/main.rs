@@ -17,6 +17,7 @@ mod dns;
 mod dnsperf;
 mod echo;
 mod entries;
+mod exim;
 mod machine;
 mod paced;
 mod process;
@@ -35,6 +36,8 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["dns"] => compare_name_servers(),
+        ["exim"] => compare_exims(),
+        ["listed"] => time_to_listed(),
         ["echo", address] => echo::run(address.parse()?),
         ["record", library, rate, milliseconds] => record::run(library, rate, milliseconds),
         _ => bail!("start it with benches/dns.sh or benches/exim.sh"),
@@ -47,5 +50,22 @@ fn compare_name_servers() -> Result<()> {
     process::pin(process::LOAD)?;
     println!("{}", machine::describe());
     dns::run(&settings)?;
+    Ok(())
+}
+
+fn compare_exims() -> Result<()> {
+    let settings = settings::Settings::from_environment()?;
+    stage::set()?;
+    process::pin(process::LOAD)?;
+    println!("{}", machine::describe());
+    let data = data::Data::new(1_000_000)?;
+    exim::run(&data, &settings)?;
+    Ok(())
+}
+
+fn time_to_listed() -> Result<()> {
+    stage::set()?;
+    process::pin(process::LOAD)?;
+    println!("{:?}", exim::listed::run(&data::Data::new(1_000_000)?)?);
     Ok(())
 }

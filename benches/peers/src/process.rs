@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -98,6 +98,16 @@ impl Process {
     /// Lets it go on.
     pub(crate) fn resume(&self) -> Result<()> {
         self.signal(Signal::SIGCONT)
+    }
+
+    /// Waits until it is alone in its group.
+    pub(crate) fn wait_for_children(&self, patience: Duration) -> Result<()> {
+        let start = Instant::now();
+        while self.processes().len() > 1 {
+            ensure!(start.elapsed() < patience, "{}'s children do not end", self.name);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// Processor time of all its processes, and of those that they have waited for.

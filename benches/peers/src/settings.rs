@@ -7,11 +7,16 @@
 //! | `EXIMRBL_BENCH_SECONDS` | 6 | of each run under saturating load |
 //! | `EXIMRBL_BENCH_ROUNDS` | 3 | of which the median is taken |
 //! | `EXIMRBL_BENCH_ALL` | | 1: NSD, Knot and `PowerDNS` with many entries, too |
+//! | `EXIMRBL_BENCH_VARIANTS` | all | which ways to record, by their short names, with commas |
+//!
+//! Beside these, `benches/stage.sh` reads `EXIMRBL_BENCH_DATA`: the folder for the entries and for the
+//! servers' state, `target/bench-data` by default. For Exim the runs are shorter (1.5 s) and more (9).
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::exim::Variant;
 use crate::servers::Which;
 
 /// Above so many entries, only those servers that are made for it.
@@ -30,6 +35,12 @@ pub(crate) struct Settings {
     pub(crate) rounds: usize,
     /// All servers at all numbers of entries.
     pub(crate) all: bool,
+    /// Ways to record, in the order of the table.
+    pub(crate) variants: Vec<Variant>,
+    /// Of one run of sessions.
+    pub(crate) session_time: Duration,
+    /// Runs of sessions of each kind.
+    pub(crate) session_rounds: usize,
 }
 
 impl Settings {
@@ -46,10 +57,10 @@ impl Settings {
                 _ => bail!("EXIMRBL_BENCH_{name}={text}: must be a number above 0"),
             },
         };
-        let servers = match variable("SERVERS") {
-            None => Which::ALL.to_vec(),
-            Some(text) => servers(&text)?,
-        };
+        let servers =
+            chosen("SERVERS", variable("SERVERS"), &Which::ALL, |which| which.short_name())?;
+        let variants =
+            chosen("VARIANTS", variable("VARIANTS"), &Variant::ALL, |which| which.short_name())?;
         let entries = variable("ENTRIES").unwrap_or_else(|| "1000000,10000000".to_owned());
         let entries = entries
             .split(',')
@@ -66,6 +77,9 @@ impl Settings {
             time: Duration::from_secs_f64(number("SECONDS", 6.0)?),
             rounds: number("ROUNDS", 3.0)?.ceil() as usize,
             all: variable("ALL").is_some_and(|text| text == "1"),
+            variants,
+            session_time: Duration::from_secs_f64(number("SECONDS", 1.5)?),
+            session_rounds: number("ROUNDS", 9.0)?.ceil() as usize,
         })
     }
 
@@ -76,13 +90,20 @@ impl Settings {
     }
 }
 
-fn servers(text: &str) -> Result<Vec<Which>> {
+/// Those of `all` that a variable names, in the order of `all`.
+fn chosen<T: Copy>(
+    variable: &str,
+    text: Option<String>,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<Vec<T>> {
+    let Some(text) = text else { return Ok(all.to_vec()) };
     let names: Vec<&str> = text.split(',').map(str::trim).collect();
-    let known = Which::ALL.map(Which::short_name);
+    let known: Vec<&str> = all.iter().map(|&one| name(one)).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
-        bail!("EXIMRBL_BENCH_SERVERS: {unknown:?} is none of {}", known.join(", "));
+        bail!("EXIMRBL_BENCH_{variable}: {unknown:?} is none of {}", known.join(", "));
     }
-    Ok(Which::ALL.into_iter().filter(|which| names.contains(&which.short_name())).collect())
+    Ok(all.iter().copied().filter(|&one| names.contains(&name(one))).collect())
 }
 
 #[cfg(test)]

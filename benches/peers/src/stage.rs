@@ -39,6 +39,13 @@ pub(crate) fn artifact(name: &str) -> PathBuf {
     Path::new(FOLDER).join("artifacts").join(name)
 }
 
+/// A file of the checkout, where every user can read it: the scripts copy what is needed.
+pub(crate) fn checkout(path: &str) -> Result<String> {
+    let copy = Path::new(FOLDER).join("checkout").join(path);
+    ensure!(copy.exists(), "{} is not there", copy.display());
+    Ok(copy.display().to_string())
+}
+
 /// Runs a command to its end, and gives what it wrote to its standard output.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().display().to_string();
