@@ -23,6 +23,7 @@ else
 fi
 install -D -m 644 -t "$data/checkout/examples/exim" examples/exim/eximrbl.acls
 install -m 755 "$artifacts"/{libeximrbl.so,eximrbld,eximrbl} "$data/artifacts/"
+cc -O2 -shared -fPIC -o "$data/artifacts/nothing.so" benches/peers/nothing.c
 
 # Runs the benchmark in namespaces of its own: for the network, so that nothing leaves the machine
 # and every port is free; for processes, so that all of them end with it; for mounts, since the

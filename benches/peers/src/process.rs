@@ -37,22 +37,37 @@ pub(crate) struct Process {
     child: Child,
 }
 
-/// Processor time in seconds.
+/// Processor time in seconds, and what takes much of it in short-lived processes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CpuTime {
     /// In the program itself.
     pub(crate) user: f64,
     /// In the kernel, for it.
     pub(crate) system: f64,
+    /// Page faults that needed no disk.
+    pub(crate) faults: f64,
 }
 
 impl CpuTime {
     /// What has passed since `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
-        Self { user: self.user - earlier.user, system: self.system - earlier.system }
+        Self {
+            user: self.user - earlier.user,
+            system: self.system - earlier.system,
+            faults: self.faults - earlier.faults,
+        }
     }
 
-    /// Both.
+    /// This and another process's.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            user: self.user + other.user,
+            system: self.system + other.system,
+            faults: self.faults + other.faults,
+        }
+    }
+
+    /// User's and system's.
     pub(crate) fn total(self) -> f64 {
         self.user + self.system
     }
@@ -115,9 +130,10 @@ impl Process {
         let mut sum = CpuTime::default();
         for id in self.processes() {
             let fields = stat(id);
-            let field = |name| fields.get(name).map_or(0.0, |ticks| *ticks as f64 / TICKS);
-            sum.user += field("utime") + field("cutime");
-            sum.system += field("stime") + field("cstime");
+            let field = |name| fields.get(name).map_or(0.0, |&number| number as f64);
+            sum.user += (field("utime") + field("cutime")) / TICKS;
+            sum.system += (field("stime") + field("cstime")) / TICKS;
+            sum.faults += field("minflt") + field("cminflt");
         }
         sum
     }
@@ -191,9 +207,13 @@ fn stat(id: u32) -> BTreeMap<&'static str, i64> {
     let after = text.rsplit_once(')').map_or("", |(_, after)| after);
     let fields: Vec<&str> = after.split_whitespace().collect();
     // Numbers of the manual page, less the three before the field that comes first here.
-    [("pgrp", 5), ("utime", 14), ("stime", 15), ("cutime", 16), ("cstime", 17)]
+    let names = ["minflt", "cminflt", "utime", "stime", "cutime", "cstime"];
+    [5, 10, 11, 14, 15, 16, 17]
         .into_iter()
-        .filter_map(|(name, number)| Some((name, fields.get(number - 3)?.parse().ok()?)))
+        .zip(["pgrp"].into_iter().chain(names))
+        .filter_map(|(number, name): (usize, _)| {
+            Some((name, fields.get(number - 3)?.parse().ok()?))
+        })
         .collect()
 }
 

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::data::Data;
-use crate::process::Process;
+use crate::process::{CpuTime, Process};
 use crate::settings::Settings;
 use crate::stage;
 use session::Session;
@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) rate: f64,
     /// Processor time of a session, in milliseconds: Exim's, and its helper's.
     pub(crate) cpu: f64,
+    /// Page faults of a session.
+    pub(crate) faults: f64,
 }
 
 /// A variant's figures.
@@ -69,10 +71,11 @@ pub(crate) fn run(data: &Data, settings: &Settings) -> Result<Vec<Figures>> {
                 server.resume()?;
                 let run = server.measure(recipients, time)?;
                 println!(
-                    "  {:<34} {recipients:>2} recipients: {:7.1} sessions/s, {:7.3} ms each",
+                    "  {:<34} {recipients:>2} recipients: {:7.1} sessions/s, {:7.3} ms, {:.1} faults",
                     server.figures.variant.name(),
                     run.rate,
-                    run.cpu
+                    run.cpu,
+                    run.faults
                 );
                 server.figures.runs[place].push(run);
                 server.pause()?;
@@ -127,15 +130,20 @@ impl Server {
         let sessions = sessions(self.address, recipients, time).with_context(|| self.logs())?;
         let seconds = start.elapsed().as_secs_f64();
         self.exim.wait_for_children(PATIENCE)?;
-        let cpu = self.cpu_time() - before;
+        let cpu = self.cpu_time().since(before);
         self.exim.check()?;
         let sessions = f64::from(sessions);
-        Ok(Run { rate: sessions / seconds, cpu: cpu * 1e3 / sessions })
+        Ok(Run {
+            rate: sessions / seconds,
+            cpu: cpu.total() * 1e3 / sessions,
+            faults: cpu.faults / sessions,
+        })
     }
 
-    fn cpu_time(&self) -> f64 {
-        let helper = self.helper.as_ref().map_or(0.0, |helper| helper.cpu_time().total());
-        self.exim.cpu_time().total() + helper
+    /// Exim's, and the helper's.
+    fn cpu_time(&self) -> CpuTime {
+        let helper = self.helper.as_ref().map(Process::cpu_time).unwrap_or_default();
+        self.exim.cpu_time().and(helper)
     }
 
     fn end(self) -> Result<Figures> {

@@ -24,6 +24,8 @@ pub(crate) enum Variant {
     Bare,
     /// Nothing, once more: how far two equal Exims are apart in this run.
     BareAgain,
+    /// A C function that does nothing, which the daemon has loaded: the floor of `dlfunc`.
+    Nothing,
     /// The library, which the daemon has loaded.
     Preloaded,
     /// The same, called through the ACLs of `examples/exim/eximrbl.acls`.
@@ -40,9 +42,10 @@ pub(crate) enum Variant {
 
 impl Variant {
     /// All, in the order of the table.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Bare,
         Self::BareAgain,
+        Self::Nothing,
         Self::Preloaded,
         Self::PreloadedAcl,
         Self::Cold,
@@ -56,6 +59,7 @@ impl Variant {
         match self {
             Self::Bare => "bare",
             Self::BareAgain => "bare-again",
+            Self::Nothing => "nothing",
             Self::Preloaded => "preloaded",
             Self::PreloadedAcl => "preloaded-acl",
             Self::Cold => "cold",
@@ -70,6 +74,7 @@ impl Variant {
         match self {
             Self::Bare => "bare",
             Self::BareAgain => "bare, once more",
+            Self::Nothing => "a C function that does nothing",
             Self::Preloaded => "eximrbl.so, preloaded",
             Self::PreloadedAcl => "eximrbl.so, preloaded, by ${acl}",
             Self::Cold => "eximrbl.so, loaded by each child",
@@ -90,6 +95,7 @@ impl Variant {
         let address = self.address();
         let extra = match self {
             Self::Bare | Self::BareAgain => Extra::default(),
+            Self::Nothing => nothing(),
             Self::Preloaded => preloaded(data)?,
             Self::PreloadedAcl => Extra {
                 call: "${acl{rbl_record}{rcpt}}".to_owned(),
@@ -136,14 +142,14 @@ impl Variant {
                 run(Command::new("chgrp").arg("Debian-exim").arg(&table))?;
                 Ok(None)
             }
-            Self::Bare | Self::BareAgain | Self::Run => Ok(None),
+            Self::Bare | Self::BareAgain | Self::Nothing | Self::Run => Ok(None),
         }
     }
 
     /// Makes sure that the first session was recorded: what does nothing costs nothing.
     pub(super) fn check(self, folder: &Path, data: &Data) -> Result<()> {
         let recorded = match self {
-            Self::Bare | Self::BareAgain | Self::Run => true,
+            Self::Bare | Self::BareAgain | Self::Nothing | Self::Run => true,
             Self::Preloaded | Self::PreloadedAcl | Self::Cold => {
                 let table = Table::open(&data.table()?)?;
                 let network = Network::host(session::client(0));
@@ -182,6 +188,21 @@ fn preloaded(data: &Data) -> Result<Extra> {
             .to_owned(),
         acls: String::new(),
     })
+}
+
+/// The same with a function that does nothing, at both places.
+fn nothing() -> Extra {
+    let call =
+        "${if exists{NOTHING_SO}{${dlfunc{NOTHING_SO}{nothing}{$sender_host_address}{rcpt}}}}";
+    Extra {
+        main: format!(
+            "NOTHING_SO = {}\nsmtp_accept_max_per_host = ${{if exists{{NOTHING_SO}}\
+             {{${{dlfunc{{NOTHING_SO}}{{nothing}}{{path}}}}}}}}0",
+            artifact("nothing.so").display()
+        ),
+        call: call.to_owned(),
+        acls: String::new(),
+    }
 }
 
 fn start_socat(folder: &Path) -> Result<Process> {
