@@ -20,3 +20,10 @@ packages=(
 source benches/stage.sh
 
 on_stage dns
+
+publish() {
+    cp "$data/results/dns.svg" docs/benchmarks-dns.svg
+    "$target/release/eximrbl-bench" put docs/benchmarks.md dns "$data/results/dns.md"
+    "$target/release/eximrbl-bench" put README.md dns-short "$data/results/dns-short.md"
+}
+if_whole publish

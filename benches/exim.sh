@@ -17,3 +17,9 @@ packages=(
 source benches/stage.sh
 
 on_stage exim
+
+publish() {
+    cp "$data/results/exim.svg" docs/benchmarks-exim.svg
+    "$target/release/eximrbl-bench" put docs/benchmarks.md exim "$data/results/exim.md"
+}
+if_whole publish

@@ -39,3 +39,15 @@ on_stage() {
     wait "$stage"
     trap - EXIT INT TERM HUP
 }
+
+# Runs a command that writes the results into the documents, if this was a whole run.
+if_whole() {
+    local variable
+    for variable in $(compgen -v EXIMRBL_BENCH_); do
+        if [[ $variable != EXIMRBL_BENCH_DATA ]]; then
+            echo "$variable is set: the results stay in $data/results"
+            return
+        fi
+    done
+    "$@"
+}

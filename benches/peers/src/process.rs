@@ -80,8 +80,8 @@ pub(crate) struct Memory {
     pub(crate) rss: u64,
     /// Resident, what is shared counted in parts.
     pub(crate) pss: u64,
-    /// Of the resident: what others could have mapped too (files, shared memory).
-    pub(crate) shared: u64,
+    /// Of the resident: pages of files and of shared memory, which others that map them share.
+    pub(crate) files: u64,
 }
 
 impl Process {
@@ -141,6 +141,7 @@ impl Process {
     /// Memory of all its processes.
     pub(crate) fn memory(&self) -> Memory {
         let mut sum = Memory::default();
+        let mut anonymous = 0;
         for id in self.processes() {
             let text = read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
             for line in text.lines() {
@@ -153,12 +154,12 @@ impl Process {
                 match key {
                     "Rss:" => sum.rss += kilobytes << 10,
                     "Pss:" => sum.pss += kilobytes << 10,
-                    // Pages of files and of shared memory: what is not anonymous.
-                    "Pss_File:" | "Pss_Shmem:" => sum.shared += kilobytes << 10,
+                    "Anonymous:" => anonymous += kilobytes << 10,
                     _ => {}
                 }
             }
         }
+        sum.files = sum.rss.saturating_sub(anonymous);
         sum
     }
 

@@ -84,6 +84,21 @@ impl Variant {
         }
     }
 
+    /// For a Markdown table.
+    pub(crate) fn title(self) -> String {
+        let name = self.name();
+        if name.starts_with('$') {
+            format!("`{}`", name.replace(" to socat", "` to socat"))
+        } else {
+            name.to_owned()
+        }
+    }
+
+    /// Whether it calls the library.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Preloaded | Self::PreloadedAcl | Self::Cold)
+    }
+
     /// Where its Exim listens.
     pub(super) fn address(self) -> SocketAddr {
         let place = Self::ALL.iter().position(|&other| other == self).unwrap_or(0);
