@@ -84,7 +84,7 @@ pub(crate) fn dns(machine: &str, comparisons: &[Comparison]) -> String {
             },
             Panel {
                 title: format!("Processor time of an answer, {}", entries(first)),
-                unit: "µs, less is better",
+                unit: "µs, less is better; in brackets the program's own part",
                 series: vec!["in the kernel".to_owned(), "in the program".to_owned()],
                 stacked: true,
                 rows: times.collect(),

@@ -14,11 +14,17 @@ use crate::query::Queries;
 
 /// Sockets, each from an address of its own.
 pub(crate) const SOCKETS: usize = 8;
-/// Queries under way on each socket.
-pub(crate) const WINDOW: usize = 64;
-/// A query that is not answered for so long is lost, and another takes its place. A server's
-/// socket has room for fewer packets than are under way, so some are.
-const LOST_AFTER: Duration = Duration::from_millis(100);
+/// Queries under way on each socket. All together they are a little fewer than what a server's
+/// socket has room for by Linux's default, 277 of these packets: so nothing is lost for want of
+/// room, and a server that takes batches always finds full ones.
+pub(crate) const WINDOW: usize = 32;
+/// A query that is not answered for so many times as long as others lately took is lost, and
+/// another takes its place.
+const LOST_AFTER: u32 = 8;
+/// No query is lost before this.
+const LEAST_PATIENCE: Duration = Duration::from_millis(20);
+/// How long answers are thought to take before there are any.
+const FIRST_PATIENCE: Duration = Duration::from_millis(50);
 /// One of so many answers is looked at closely.
 const CLOSELY: u64 = 64;
 /// Between two looks at the sockets, so that answers come in batches.
@@ -74,7 +80,7 @@ fn run_until(
     let mut now = start;
     while !is_enough(&answers) {
         for socket in &mut sockets {
-            socket.receive(queries, &mut answers)?;
+            socket.receive(queries, now, &mut answers)?;
             socket.refill(queries, &mut next, now, &mut answers)?;
         }
         let resumed = now + PAUSE;
@@ -96,6 +102,8 @@ struct Client {
     incoming: Batch,
     outgoing: Batch,
     answered: u64,
+    /// How long answers take lately.
+    usual: Duration,
 }
 
 /// A place for a query under way. Its identifier is the place's number and, above it, a count of
@@ -127,11 +135,12 @@ impl Client {
             incoming: Batch::new(WINDOW),
             outgoing: Batch::new(WINDOW),
             answered: 0,
+            usual: FIRST_PATIENCE,
         })
     }
 
     /// Takes the answers that are there.
-    fn receive(&mut self, queries: &Queries, answers: &mut Answers) -> Result<()> {
+    fn receive(&mut self, queries: &Queries, now: Instant, answers: &mut Answers) -> Result<()> {
         let count = self.incoming.receive(&self.socket, false).context("cannot receive")?;
         for answer in (0..count).map(|place| self.incoming.get(place)) {
             let &[high, low, ..] = answer else {
@@ -147,6 +156,7 @@ impl Client {
             }
             slot.is_waiting = false;
             self.free.push(place);
+            self.usual = (7 * self.usual + now.saturating_duration_since(slot.sent)) / 8;
             self.answered += 1;
             if queries.is_right(slot.query, answer, self.answered.is_multiple_of(CLOSELY)) {
                 answers.right += 1;
@@ -189,8 +199,9 @@ impl Client {
 
     /// Frees the places of lost queries.
     fn give_up_lost(&mut self, now: Instant, answers: &mut Answers) {
+        let patience = (self.usual * LOST_AFTER).max(LEAST_PATIENCE);
         for (place, slot) in self.slots.iter_mut().enumerate() {
-            if slot.is_waiting && now.saturating_duration_since(slot.sent) > LOST_AFTER {
+            if slot.is_waiting && now.saturating_duration_since(slot.sent) > patience {
                 slot.is_waiting = false;
                 self.free.push(place);
                 answers.lost += 1;

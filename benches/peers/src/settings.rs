@@ -20,7 +20,7 @@ use crate::exim::Variant;
 use crate::servers::Which;
 
 /// Above so many entries, only those servers that are made for it.
-const MANY: u32 = 2_000_000;
+const MANY: u32 = 1_000_000;
 
 /// A run of the name servers.
 #[derive(Clone, Debug, PartialEq)]
