@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs the Debian packages that building, tests and the demonstration need.
 #
-# Run as root by tests/run.sh, .ci/run and examples/demo.sh. Does nothing when all are there.
+# Run as root by tests/run.sh, .ci/run and examples/demo.sh, and by benches/*.sh with the names of
+# further packages as arguments. Does nothing when all are there.
 # No service of an installed package is left running or enabled; a service that ran before runs
 # on. Nothing is installed that would drive out another mail server.
 set -euo pipefail
@@ -21,6 +22,7 @@ packages=(
     strace                     # counts Exim's system calls
     systemd                    # checks the unit file; a container may lack it
 )
+packages+=("$@")
 # What runs by itself after an installation, and the package that brings it.
 declare -A services=(
     [exim4.service]=exim4-base
@@ -31,6 +33,8 @@ declare -A services=(
     [knot.service]=knot
     [rspamd.service]=rspamd
     [spamassassin-maintenance.timer]=spamassassin
+    [rbldnsd.service]=rbldnsd
+    [pdns.service]=pdns-server
 )
 
 die() {
