@@ -89,7 +89,7 @@ fn a_bad_file_keeps_the_old_configuration_and_says_so() {
     let path = place.configure("[policy]\nthreshold = 5\n[[zone]]\nname = \"new..example\"\n");
     daemon.signal(Signal::SIGHUP);
     daemon.wait_for(&format!(
-        "ERROR not reloaded, the old configuration stays: {}:11: zone[0].name: \"new..example\"",
+        "ERROR not reloaded, the old configuration stays: {}:13: zone[0].name: \"new..example\"",
         path.display()
     ));
     assert_eq!(daemon.ask("2.0.0.127.rbl.example", A).addresses(), [[127, 0, 0, 2]]);
