@@ -107,10 +107,13 @@ fn a_socket_in_use_stays_with_its_daemon() {
     assert_eq!(Statistics::of(&place).number(&["pid"]), first.pid().as_raw() as u64);
 }
 
+/// Puts something in a place.
+type Make = fn(&Path);
+
 /// Caught: a path that is followed or cleared, whatever is there.
 #[test]
 fn nothing_but_a_dead_socket_is_replaced() {
-    let left: [(&str, fn(&Path)); 4] = [
+    let left: [(&str, Make); 4] = [
         ("a file", |path| fs::write(path, "kept").unwrap()),
         ("a folder", |path| fs::create_dir(path).unwrap()),
         ("a link to nothing", |path| symlink(path.with_extension("gone"), path).unwrap()),
