@@ -107,11 +107,13 @@ fn a_socket_in_use_stays_with_its_daemon() {
     assert_eq!(Statistics::of(&place).number(&["pid"]), first.pid().as_raw() as u64);
 }
 
+/// Puts something in a place.
+type Make = fn(&Path);
+
 /// Caught: a path that is followed or cleared, whatever is there.
 #[test]
 fn nothing_but_a_dead_socket_is_replaced() {
-    type Leave = fn(&Path);
-    let left: [(&str, Leave); 4] = [
+    let left: [(&str, Make); 4] = [
         ("a file", |path| fs::write(path, "kept").unwrap()),
         ("a folder", |path| fs::create_dir(path).unwrap()),
         ("a link to nothing", |path| symlink(path.with_extension("gone"), path).unwrap()),
@@ -170,8 +172,9 @@ fn where_it_cannot_be_made_dns_is_served_without() {
 /// Caught: Landlock in the way of the removal.
 #[test]
 fn it_comes_and_goes_with_the_daemon() {
-    let place = Place::new();
-    let path = place.path("made/for/it/control");
+    // Where the table is, the daemon may write anyhow.
+    let (place, elsewhere) = (Place::new(), Place::new());
+    let path = elsewhere.path("made/for/it/control");
     let section = format!("[control]\nsocket = {path:?}\n");
     let mut daemon = Daemon::start(&place, &format!("{section}{PLAIN}"));
     assert!(ask_control(&path, b"stats\n").unwrap().starts_with('{'));

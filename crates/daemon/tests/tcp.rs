@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{
-    Daemon, PLAIN, Place, Statistics, command, control_section, framed, is_root, query, read_tcp,
-    wait_until,
+    Daemon, PLAIN, Place, Response, Statistics, command, control_section, framed, is_root, option,
+    query, query_with_options, read_tcp, wait_until,
 };
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::Signal;
@@ -18,6 +18,8 @@ use socket2::{Domain, Socket, Type};
 
 const A: u16 = 1;
 const ANY: u16 = 255;
+/// The option by which a client asks how long it may be idle (RFC 7828).
+const KEEPALIVE: u16 = 11;
 const TEST: &str = "2.0.0.127.rbl.example";
 
 /// The longest that anything is waited for.
@@ -129,6 +131,29 @@ fn an_idle_connection_is_closed_and_a_query_cut_short_too() {
     let ended = || Statistics::of(&place).event("tcp_timed_out");
     wait_until(|| ended() >= 3, || format!("{} timed out, not 3", ended()));
     assert!(Statistics::of(&place).event("tcp_accepted") >= 3);
+}
+
+/// RFC 7828: who asks by TCP how long the connection may be idle is told, by UDP nobody.
+///
+/// Caught: told in seconds; told by UDP; told to who has not asked.
+#[test]
+fn a_client_is_told_how_long_it_may_be_idle() {
+    let place = Place::new();
+    let daemon = daemon(&place, "idle_timeout = 25");
+    let asking = query_with_options(TEST, A, &option(KEEPALIVE, b""));
+    let told = |response: &Response| response.option(KEEPALIVE);
+    let answers = daemon.exchange_tcp(&[framed(&asking), framed(&query(1, TEST, A))].concat(), 2);
+    assert_eq!(told(&answers[0]).as_deref(), Some(&250_u16.to_be_bytes()[..]));
+    assert_eq!(told(&answers[1]), None);
+    let without = query_with_options(TEST, A, b"");
+    assert_eq!(told(&daemon.exchange_tcp(&framed(&without), 1)[0]), None);
+    let by_udp = daemon.exchange_from("127.0.0.1", &asking);
+    assert_eq!((told(&by_udp), by_udp.answers().len()), (None, 1));
+    place.configure(&configuration(&place, "idle_timeout = 3600"));
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("INFO reloaded; zones: 1");
+    let answer = &daemon.exchange_tcp(&framed(&asking), 1)[0];
+    assert_eq!(told(answer).as_deref(), Some(&36_000_u16.to_be_bytes()[..]));
 }
 
 /// A query whose bytes come one by one, for ever, is no query: what counts is its first byte.

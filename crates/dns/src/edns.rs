@@ -4,6 +4,8 @@
 pub const NSID: u16 = 3;
 /// A cookie (RFC 7873).
 pub const COOKIE: u16 = 10;
+/// How long a TCP connection may be idle (RFC 7828).
+pub const TCP_KEEPALIVE: u16 = 11;
 /// An extended error (RFC 8914).
 pub const EXTENDED_ERROR: u16 = 15;
 
@@ -18,6 +20,8 @@ pub struct Options<'p> {
     pub cookie: Option<&'p [u8]>,
     /// Whether the server's identifier is wished for.
     pub nsid: bool,
+    /// Whether it is wished to know how long a TCP connection may be idle.
+    pub keepalive: bool,
 }
 
 impl<'p> Options<'p> {
@@ -31,6 +35,7 @@ impl<'p> Options<'p> {
             match code {
                 COOKIE if options.cookie.is_none() => options.cookie = Some(value),
                 NSID => options.nsid = true,
+                TCP_KEEPALIVE => options.keepalive = true,
                 _ => {}
             }
             data = rest;
@@ -67,11 +72,14 @@ mod tests {
     /// Caught: a second cookie that counts; an unknown option taken for an error.
     #[test]
     fn the_first_cookie_counts_and_unknown_options_are_passed_over() {
-        let data = b"\xff\xff\0\x02hi\0\x0a\0\x08cookie01\0\x03\0\0\0\x0a\0\x08cookie02";
-        let expected = Options { cookie: Some(b"cookie01"), nsid: true };
+        let data = b"\xff\xff\0\x02hi\0\x0a\0\x08cookie01\0\x03\0\0\0\x0b\0\0\0\x0a\0\x08cookie02";
+        let expected = Options { cookie: Some(b"cookie01"), nsid: true, keepalive: true };
         assert_eq!(Options::read(data), Ok(expected));
         assert_eq!(Options::read(b""), Ok(Options::default()));
-        assert_eq!(Options::read(b"\0\x0a\0\0"), Ok(Options { cookie: Some(b""), nsid: false }));
+        assert_eq!(
+            Options::read(b"\0\x0a\0\0"),
+            Ok(Options { cookie: Some(b""), ..Options::default() })
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ impl Service {
                 nsid: config.dns.nsid.clone(),
                 version: config.dns.version.clone(),
                 hostname: config.dns.hostname.clone(),
+                tcp_idle_timeout: config.dns.tcp.idle_timeout,
             },
         }
     }
@@ -55,4 +56,6 @@ pub struct Identity {
     pub version: Option<String>,
     /// For hostname.bind and id.server, class CH (RFC 4892).
     pub hostname: Option<String>,
+    /// Seconds that a TCP connection may be idle (RFC 7828).
+    pub tcp_idle_timeout: u32,
 }

@@ -63,6 +63,7 @@ the table's group and root may ask.
   udp_quick    answered without the complete server, which the rest of UDP goes to (udp_complete)
   slipped      over the rate limit: told to come again by TCP; dropped: left without an answer
   ignored      no query at all: left without an answer
+  declined     left to the complete server; overrun: dropped there, as too many others waited
   displaced    TCP connections closed to make room for another
 
 JSON keys with --daemon (counts are cumulative):
@@ -72,7 +73,8 @@ JSON keys with --daemon (counts are cumulative):
   replies      {noerror formerr servfail nxdomain notimp refused badvers badcookie other slipped
                dropped ignored}: the same packets by what left as the answer
   cookies      {none client_only valid bad}: the same packets by their DNS cookie
-  events       {declined truncated unsent tcp_accepted tcp_refused tcp_timed_out tcp_displaced}
+  events       {declined overrun truncated unsent tcp_accepted tcp_refused tcp_timed_out
+               tcp_displaced}
   workers      [number…]: the same packets by the thread that answered
   zones        [{name served queries}…]: served tells whether the zone is served now; queries
                {a txt other}, each {listed nxdomain nodata apex prohibited refused}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eximrbl_datagrams::{BATCH, Batch, Queries, Responses};
-use eximrbl_dns::counters::{Event, Tally, Way};
+use eximrbl_dns::counters::{Event, Outcome, Tally, Way};
 use eximrbl_dns::{Pending, Service, caught};
 use eximrbl_table::UnixSeconds;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -116,7 +116,7 @@ impl Worker {
         let packet = queries.packet(index);
         let is_query = packet.len() >= HEADER && packet[2] & IS_RESPONSE == 0;
         let Some(client) = queries.client(index).filter(|_| is_query) else {
-            self.tally.note(Event::NoQuery);
+            self.tally.count(Way::UdpQuick, Outcome::IGNORED);
             return;
         };
         self.tally.note(Event::Declined);

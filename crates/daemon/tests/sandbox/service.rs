@@ -1,6 +1,7 @@
 //! What the daemon must be able to do inside.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ const ZONE: &str = "[[zone]]\nname = \"rbl.example\"\n";
 /// Names a table to the program of this test when it is run to resize it.
 const MARK: &str = "EXIMRBL_RESIZE";
 const PATH: &str = "/var/lib/eximrbl/table";
+const CONTROL: &str = "/run/eximrbl/control";
 
 /// Asks the daemon from inside, as a resolver's host does.
 fn dig(machine: &Machine, arguments: &str) -> String {
@@ -86,6 +88,7 @@ fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
         assert_eq!(dig(&machine, &format!("{way} 1.2.0.192.rbl.example")), "127.0.0.2\n", "{way}");
     }
 
+    controlled(&machine);
     reload(&machine);
     replaced(&machine);
     swept(&machine);
@@ -94,6 +97,23 @@ fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
 
     machine.succeed("systemctl stop eximrbld");
     assert_eq!(machine.succeed("systemctl show -P Result eximrbld"), "success\n");
+    assert!(!machine.path(CONTROL).exists());
+}
+
+/// The control socket in its default place, for Exim's group.
+fn controlled(machine: &Machine) {
+    let folder = Path::new(CONTROL).parent().unwrap().display();
+    let made = machine.succeed(&format!("stat -c '%a %U:%G' {folder} {CONTROL}"));
+    assert_eq!(made, "755 eximrbl:eximrbl\n660 eximrbl:Debian-exim\n");
+    // The way to it is longer than a socket's path may be; a short name leads there.
+    let scratch = tempfile::tempdir().unwrap();
+    let near = scratch.path().join("c");
+    std::os::unix::fs::symlink(machine.path(CONTROL), &near).unwrap();
+    let mut stream = std::os::unix::net::UnixStream::connect(&near).unwrap();
+    stream.write_all(b"stats\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains("\"tcp_accepted\":2,"), "{answer}");
 }
 
 /// `systemctl reload`: zones and policy; a bad file is refused and the old one stays.

@@ -139,6 +139,8 @@ fn circumstances<'p>(
         has_malformed_options,
         // Who is not answered is not sent more than he sent, either.
         nsid: options.nsid && treatment == Treatment::Answer,
+        // By UDP it means nothing (RFC 7828 section 3.2.1).
+        keepalive: options.keepalive && transport == Transport::Tcp,
         standing,
         cookie,
         treatment,

@@ -34,6 +34,8 @@ pub(crate) struct Circumstances<'p> {
     pub(crate) has_malformed_options: bool,
     /// Whether it is to be told the server's identifier.
     pub(crate) nsid: bool,
+    /// Whether it is to be told how long its connection may be idle.
+    pub(crate) keepalive: bool,
     /// What its cookie shows.
     pub(crate) standing: Standing,
     /// The cookie to answer with.
@@ -169,6 +171,12 @@ fn reply(
         }
         if let Some(nsid) = service.identity.nsid.as_ref().filter(|_| circumstances.nsid) {
             add(edns::NSID, nsid.clone().into_bytes());
+        }
+        if circumstances.keepalive {
+            // In tenths of a second (RFC 7828 section 3.1).
+            let tenths = service.identity.tcp_idle_timeout.saturating_mul(10);
+            let tenths = u16::try_from(tenths).unwrap_or(u16::MAX);
+            add(edns::TCP_KEEPALIVE, tenths.to_be_bytes().to_vec());
         }
         if let Some(error) = sections.extended {
             add(edns::EXTENDED_ERROR, error.code().to_be_bytes().to_vec());

@@ -119,8 +119,6 @@ counted! {
         Declined = "declined",
         /// A query by UDP that was dropped, since too many others waited for the complete way.
         Overrun = "overrun",
-        /// A packet by UDP that is no query: it is passed over.
-        NoQuery = "no_query",
         /// A response that was too long for UDP: the client was told to come by TCP.
         Truncated = "truncated",
         /// A response that could not be sent.

@@ -223,7 +223,7 @@ fn each_reply_cookie_and_event_has_its_own_number() {
     // The ninth reply of each cookie, by the third way.
     let truncated: u64 = (0..4).map(|cookie| 2 * 48 + cookie * 12 + 9).sum();
     let events = Event::ALL.map(|event| totals.event(event));
-    assert_eq!(events, [2, 4, 6, 8 + truncated, 10, 12, 14, 16, 18]);
+    assert_eq!(events, [2, 4, 6 + truncated, 8, 10, 12, 14, 16]);
     assert_eq!(totals.workers().iter().sum::<u64>(), ways.iter().sum::<u64>());
 }
 
