@@ -112,12 +112,13 @@ fn main() {
 /// Answers queries together, as the daemon does.
 fn respond(batch: &[Vec<u8>], service: &Service, now: UnixSeconds, out: &mut [u8; RESPONSE_MAX]) {
     let client = "192.0.2.53:5353".parse().unwrap();
+    let glance = service.content.table.glance();
     let mut pending: [Option<Pending<'_, '_>>; BATCH] = [const { None }; BATCH];
     for (place, packet) in pending.iter_mut().zip(batch) {
-        *place = Pending::read(black_box(packet), client, service);
+        *place = Pending::read(black_box(packet), client, service, &glance);
     }
-    let pending = &pending[..batch.len()];
-    pending.iter().flatten().for_each(Pending::fetch);
+    let pending = &mut pending[..batch.len()];
+    pending.iter_mut().flatten().for_each(Pending::fetch);
     for query in pending {
         let query = query.as_ref().expect("a plain query");
         black_box(query.answer(now, black_box(out)).expect("an answer"));

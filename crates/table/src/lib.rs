@@ -84,7 +84,7 @@ pub use {
     policy::{ALWAYS_NEVER, NEVER_RANGES_MAX, Policy, PolicyError, WEIGHT_MAX},
     repair::Repair,
     resize::{ResizeError, Resized, remove_leftovers, revive},
-    table::{Info, Probe, Table},
+    table::{Glance, Info, Probe, Table},
     verify::Finding,
     writable::{Expiry, Recorded, Report, SetPolicyError, Swept, WritableTable},
 };

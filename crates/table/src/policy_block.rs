@@ -52,6 +52,28 @@ pub(crate) struct Terms {
     pub(crate) ipv6_prefix: u8,
 }
 
+/// The policy in force at one instant, for several decisions in a row.
+pub(crate) struct Sample<'a> {
+    block: PolicyBlock<'a>,
+    sequence: u64,
+    pub(crate) terms: Terms,
+}
+
+impl Sample<'_> {
+    /// Whether an address is in the never-list. Counts only if the policy is in force after it.
+    #[inline]
+    pub(crate) fn is_never(&self, address: u128) -> bool {
+        is_never(self.block.copies[(self.sequence & 1) as usize], address)
+    }
+
+    /// Whether it is still the policy in force; asked after what it was needed for, with an acquire fence
+    /// in between (pairs with the fence in `write`, as in `read`).
+    #[inline]
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.block.sequence.load(Ordering::Relaxed) == self.sequence
+    }
+}
+
 /// The policy block of a table.
 #[derive(Clone, Copy)]
 pub(crate) struct PolicyBlock<'a> {
@@ -86,6 +108,14 @@ impl<'a> PolicyBlock<'a> {
                 return taken;
             }
         }
+    }
+
+    /// The policy in force, for several decisions in a row.
+    pub(crate) fn sample(&self) -> Sample<'a> {
+        // Of the same copy as the sequence says, or the sample is not in force when it is asked.
+        let sequence = self.sequence();
+        let terms = terms(self.copies[(sequence & 1) as usize]);
+        Sample { block: *self, sequence, terms }
     }
 
     /// The settings, whether `address` is in the never-list, and the weight of `reason`.

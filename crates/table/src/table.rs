@@ -1,7 +1,7 @@
 //! A table for reading.
 
 mod following;
-mod probe;
+mod glance;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -19,13 +19,13 @@ use crate::layout::{self, Layout, header};
 use crate::lengths::Lengths;
 use crate::network::{Network, bits_of};
 use crate::policy::Policy;
-use crate::policy_block::{PolicyBlock, test_point};
+use crate::policy_block::{PolicyBlock, Terms, test_point};
 use crate::process;
 use crate::ring::{Read, Ring};
-use crate::slots::{Liveness, Slots, View};
+use crate::slots::{Hinted, Liveness, NoHint, Slots, View};
 use crate::sync::{AtomicU64, Ordering};
 
-pub use probe::Probe;
+pub use glance::{Glance, Probe};
 
 /// Files that are opened one after the other, each replaced at that very moment, before the last one
 /// is taken for damaged.
@@ -143,16 +143,10 @@ impl Table {
     /// or a network around it; the most specific black entry that the filter takes. An entry
     /// counts from the policy's threshold on, or at once if the administrator made it.
     pub fn decide(&self, client: IpAddr, filter: &Filter, now: UnixSeconds) -> Decision {
-        self.read(|table| table.decide_here(client, filter, now, None))
+        self.read(|table| table.decide_here(client, filter, now))
     }
 
-    fn decide_here(
-        &self,
-        client: IpAddr,
-        filter: &Filter,
-        now: UnixSeconds,
-        probe: Option<&Probe>,
-    ) -> Decision {
+    fn decide_here(&self, client: IpAddr, filter: &Filter, now: UnixSeconds) -> Decision {
         match test_point(client) {
             Some(true) => return Decision::Test,
             Some(false) => return Decision::Never,
@@ -162,12 +156,23 @@ impl Table {
         if is_never {
             return Decision::Never;
         }
-        let slots = self.slots();
+        self.decide_among(&self.slots(), terms, client, filter, now, &NoHint)
+    }
+
+    /// The part of the decision that looks at entries.
+    #[inline]
+    fn decide_among(
+        &self,
+        slots: &Slots<'_>,
+        terms: Terms,
+        client: IpAddr,
+        filter: &Filter,
+        now: UnixSeconds,
+        hint: &impl Hinted,
+    ) -> Decision {
         let (mut listed, mut below) = (None, None);
         for network in self.lengths().around(Network::host(client)) {
-            let known = probe.and_then(|probe| probe.place_of(network, &slots));
-            let place = known.unwrap_or_else(|| slots.place(network));
-            let Some(view) = slots.lookup(&place) else {
+            let Some(view) = hint.lookup(slots, network) else {
                 continue;
             };
             if !view.life.is_alive(now, terms.floor) {

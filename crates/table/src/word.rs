@@ -126,8 +126,11 @@ impl Control {
     }
 
     /// Whether a READY word carries this tag and prefix length.
+    #[inline]
     pub(crate) fn is_ready_with(self, tag: Tag) -> bool {
-        self.is(State::Ready) && self.0 as u32 == tag.0
+        // State and tag at once: sixteen words are judged so for each look-up.
+        const STATE_AND_TAG: u64 = 7 << 61 | u32::MAX as u64;
+        self.0 & STATE_AND_TAG == (State::Ready as u64) << 61 | u64::from(tag.0)
     }
 
     /// Whether a MOVED word carries this tag and prefix length.

@@ -140,9 +140,9 @@ impl<'z> Subject<'z> {
         self.answer_by(table, |address, filter| table.decide(address, filter, now))
     }
 
-    /// The answer, when the client's place in the table has been found before.
-    pub fn answer_at(&self, table: &Table, probe: &Probe, now: UnixSeconds) -> Answer<'z> {
-        self.answer_by(table, |_, filter| table.decide_at(probe, filter, now))
+    /// The answer, when the client's look-up ([`Subject::client`]) has begun before.
+    pub fn answer_at(&self, table: &Table, probe: &Probe<'_>, now: UnixSeconds) -> Answer<'z> {
+        self.answer_by(table, |_, filter| probe.decide(filter, now))
     }
 
     fn answer_by(

@@ -88,17 +88,18 @@ impl Worker {
     ) {
         // Every query is to be told of: the complete server does.
         let is_tracing = tracing::enabled!(tracing::Level::TRACE);
+        let glance = service.content.table.glance();
         let mut pending: [Option<Pending<'_, '_>>; BATCH] = [const { None }; BATCH];
         let count = queries.len().min(BATCH);
         for (index, place) in pending[..count].iter_mut().enumerate() {
             *place = match queries.client(index) {
                 Some(client) if !is_tracing => {
-                    Pending::read(queries.packet(index), client, service)
+                    Pending::read(queries.packet(index), client, service, &glance)
                 }
                 _ => None,
             };
         }
-        pending[..count].iter().flatten().for_each(Pending::fetch);
+        pending[..count].iter_mut().flatten().for_each(Pending::fetch);
         for (index, query) in pending[..count].iter().enumerate() {
             match query.as_ref().and_then(|query| query.answer(now, responses.buffer(index))) {
                 Some((length, outcome)) => {

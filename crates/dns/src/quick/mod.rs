@@ -20,7 +20,7 @@ mod response;
 
 use std::net::SocketAddr;
 
-use eximrbl_table::{Probe, Table, UnixSeconds};
+use eximrbl_table::{Glance, Probe, Table, UnixSeconds};
 use eximrbl_zone::{Answer, QueryType, Subject};
 
 use crate::Transport;
@@ -40,13 +40,18 @@ pub struct Pending<'p, 's> {
     query: Query<'p>,
     client: SocketAddr,
     subject: Subject<'s>,
-    probe: Option<Probe>,
+    probe: Option<Probe<'s>>,
     service: &'s Service,
 }
 
 impl<'p, 's> Pending<'p, 's> {
-    /// Reads a query; `None` when it is declined.
-    pub fn read(packet: &'p [u8], client: SocketAddr, service: &'s Service) -> Option<Self> {
+    /// Reads a query; `None` when it is declined. The glance is at the service's table.
+    pub fn read(
+        packet: &'p [u8],
+        client: SocketAddr,
+        service: &'s Service,
+        glance: &'s Glance<'s>,
+    ) -> Option<Self> {
         let query = Query::read(packet)?;
         let wants_nsid = query.edns.is_some_and(|edns| edns.options.nsid);
         if client.port() == 0 || wants_nsid && service.identity.nsid.is_some() {
@@ -57,14 +62,14 @@ impl<'p, 's> Pending<'p, 's> {
         if subject.is_apex() && matches!(query.query_type, QueryType::SOA | QueryType::NS) {
             return None;
         }
-        let probe = subject.client().map(|client| content.table.probe(client));
+        let probe = subject.client().map(|client| glance.probe(client));
         Some(Self { query, client, subject, probe, service })
     }
 
     /// Asks the memory for what the answer will need.
-    pub fn fetch(&self) {
-        if let Some(probe) = &self.probe {
-            self.service.content.table.fetch_entry(probe);
+    pub fn fetch(&mut self) {
+        if let Some(probe) = &mut self.probe {
+            probe.fetch();
         }
     }
 
@@ -154,5 +159,6 @@ pub fn quick(
     now: UnixSeconds,
     out: &mut [u8; RESPONSE_MAX],
 ) -> Option<(usize, Outcome)> {
-    Pending::read(packet, client, service)?.answer(now, out)
+    let glance = service.content.table.glance();
+    Pending::read(packet, client, service, &glance)?.answer(now, out)
 }

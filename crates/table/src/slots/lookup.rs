@@ -1,13 +1,9 @@
 //! Reading an entry without writing anything.
 
-#[cfg(not(loom))]
-use super::BODY;
 use super::resize::Beside;
 use super::{BUCKET, Place, Slots, field};
 use crate::decision::{Entry, UnixSeconds};
 use crate::network::Network;
-#[cfg(not(loom))]
-use crate::prefetch::prefetch;
 use crate::sync::{Ordering, fence};
 use crate::word::{Control, Life, Mark, State};
 
@@ -53,8 +49,15 @@ impl Slots<'_> {
 
     /// The key's entry in this table alone.
     pub(super) fn lookup_here(&self, place: &Place) -> Option<View> {
+        self.lookup_of(place, self.candidates(place))
+    }
+
+    /// The same, beginning with what looked like the key's entry before.
+    #[inline]
+    pub(super) fn lookup_of(&self, place: &Place, candidates: u32) -> Option<View> {
+        let mut first = Some(candidates);
         'scan: for _ in 0..SCANS {
-            let mut candidates = self.candidates(place);
+            let mut candidates = first.take().unwrap_or_else(|| self.candidates(place));
             while candidates != 0 {
                 let i = candidates.trailing_zeros() as usize;
                 candidates &= candidates - 1;
@@ -81,33 +84,12 @@ impl Slots<'_> {
 
     /// Which of the key's slots look like its entry, a bit each, lowest slot first. All words are
     /// loaded before any is judged by a branch, so the two cache lines arrive at the same time.
-    fn candidates(&self, place: &Place) -> u32 {
+    pub(super) fn candidates(&self, place: &Place) -> u32 {
         let bucket = |i: usize| self.controls[place.buckets[i]..][..BUCKET].iter();
         bucket(0).chain(bucket(1)).enumerate().fold(0, |bits, (i, word)| {
             let control = Control(word.load(Ordering::Relaxed));
             bits | u32::from(control.is_ready_with(place.tag)) << i
         })
-    }
-
-    /// Asks the memory for the key's control words.
-    #[cfg(not(loom))]
-    pub(crate) fn prefetch_controls(&self, place: &Place) {
-        for bucket in place.buckets {
-            prefetch(&self.controls[bucket]);
-        }
-    }
-
-    /// Asks the memory for what looks like the key's entry.
-    #[cfg(not(loom))]
-    pub(crate) fn prefetch_bodies(&self, place: &Place) {
-        let candidates = self.candidates(place);
-        if candidates != 0 {
-            let i = candidates.trailing_zeros() as usize;
-            let body = &self.bodies[place.buckets[i / BUCKET] + i % BUCKET];
-            // 56 bytes at any offset: perhaps on two cache lines.
-            prefetch(&body[0]);
-            prefetch(&body[BODY - 1]);
-        }
     }
 
     /// The entry in one slot, whatever its key is; for scans of the whole table.

@@ -42,6 +42,8 @@ mod change;
 mod claim;
 mod evict;
 #[cfg(not(loom))]
+mod hint;
+#[cfg(not(loom))]
 mod inspect;
 mod liveness;
 mod lookup;
@@ -68,6 +70,8 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::word::{Control, Life, Tag};
 
 pub(crate) use change::{Change, Kind};
+#[cfg(not(loom))]
+pub(crate) use hint::{Hint, Hinted, NoHint};
 #[cfg(not(loom))]
 pub(crate) use inspect::{EntryWords, Holds};
 pub(crate) use liveness::Liveness;
@@ -137,11 +141,6 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    #[cfg(not(loom))]
-    pub(crate) fn network(&self) -> Network {
-        self.network
-    }
-
     /// All slots of both buckets in ascending order.
     fn slots(&self) -> impl Iterator<Item = usize> + use<> {
         // One loop, not two: the code of each user is half as long.
@@ -174,9 +173,10 @@ impl<'a> Slots<'a> {
         self.controls.len()
     }
 
+    /// Whether there is no other table beside this one.
     #[cfg(not(loom))]
-    pub(crate) fn seed(&self) -> Seed {
-        self.seed
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self.beside, Beside::Nothing)
     }
 
     /// Finds a key's buckets and tag.
