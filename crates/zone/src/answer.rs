@@ -103,6 +103,14 @@ impl<'z> Subject<'z> {
     /// Finds what a question is about. `name` is the uncompressed wire form in any mix of cases.
     /// Nothing is allocated.
     pub fn of(name: &[u8], query_type: QueryType, zones: &'z Zones) -> Self {
+        match QueryName::read(name) {
+            Some(name) => Self::of_name(&name, query_type, zones),
+            None => Self { matter: Matter::Refused { zone: None }, query_type },
+        }
+    }
+
+    /// The same, of a name that has been read.
+    pub fn of_name(name: &QueryName<'_>, query_type: QueryType, zones: &'z Zones) -> Self {
         Self { matter: matter(name, query_type, zones), query_type }
     }
 
@@ -188,11 +196,8 @@ pub fn answer<'z>(
     Subject::of(name, query_type, zones).answer(table, now)
 }
 
-fn matter<'z>(name: &[u8], query_type: QueryType, zones: &'z Zones) -> Matter<'z> {
-    let Some(name) = QueryName::read(name) else {
-        return Matter::Refused { zone: None };
-    };
-    let Some((zone, labels)) = zones.find(&name) else {
+fn matter<'z>(name: &QueryName<'_>, query_type: QueryType, zones: &'z Zones) -> Matter<'z> {
+    let Some((zone, labels)) = zones.find(name) else {
         return Matter::Refused { zone: None };
     };
     if matches!(query_type, QueryType::AXFR | QueryType::IXFR) {
@@ -202,7 +207,7 @@ fn matter<'z>(name: &[u8], query_type: QueryType, zones: &'z Zones) -> Matter<'z
         Place::Apex => Matter::Apex { zone },
         Place::Address { address, names_below } => Matter::Address { zone, address, names_below },
         Place::Partial => Matter::Partial { zone },
-        Place::Nowhere if zone.is_above_zone(&name) => Matter::Partial { zone },
+        Place::Nowhere if zone.is_above_zone(name) => Matter::Partial { zone },
         Place::Nowhere => Matter::Nowhere { zone },
     }
 }

@@ -32,6 +32,7 @@ pub use config::{
 };
 pub use listing::Listing;
 pub use name::{DnsName, NameError};
+pub use query_name::QueryName;
 pub use template::{Template, TemplateError, Text};
 pub use time::rfc3339;
 pub use zone::{Zone, ZoneError, Zones};

@@ -13,25 +13,39 @@ const NIBBLES: usize = 32;
 ///
 /// ASCII letters alone compare without regard to case (RFC 4343); length bytes are under 64, below
 /// all letters, so that comparing whole names byte by byte is right for them, too.
-#[derive(Clone, Copy)]
-pub(crate) struct QueryName<'n> {
+#[derive(Clone, Copy, Debug)]
+pub struct QueryName<'n> {
     wire: &'n [u8],
 }
 
 impl<'n> QueryName<'n> {
-    /// Reads an uncompressed wire-format name. `None` when the bytes are not one.
-    pub(crate) fn read(wire: &'n [u8]) -> Option<Self> {
-        if wire.len() > NAME_MAX {
-            return None;
-        }
+    /// Reads an uncompressed wire-format name (RFC 1035 section 3.1). `None` when the bytes are not
+    /// one.
+    pub fn read(wire: &'n [u8]) -> Option<Self> {
+        let (name, rest) = Self::read_first(wire)?;
+        rest.is_empty().then_some(name)
+    }
+
+    /// Reads the name that stands at the beginning of some bytes; the name, and what follows it.
+    #[inline]
+    pub fn read_first(bytes: &'n [u8]) -> Option<(Self, &'n [u8])> {
+        let bound = &bytes[..bytes.len().min(NAME_MAX)];
         let mut at = 0;
         loop {
-            match usize::from(*wire.get(at)?) {
-                0 => return (at + 1 == wire.len()).then_some(Self { wire }),
+            match usize::from(*bound.get(at)?) {
+                0 => break,
                 length @ 1..64 => at += length + 1,
+                // Compression pointers (RFC 1035 section 4.1.4), or reserved.
                 _ => return None,
             }
         }
+        let (wire, rest) = bytes.split_at_checked(at + 1)?;
+        Some((Self { wire }, rest))
+    }
+
+    /// The name's bytes.
+    pub fn wire(&self) -> &'n [u8] {
+        self.wire
     }
 
     /// How many labels stand in front of `zone` (a wire name), if this name is that zone's apex (0)

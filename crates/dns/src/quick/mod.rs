@@ -58,7 +58,7 @@ impl<'p, 's> Pending<'p, 's> {
             return None;
         }
         let content = &service.content;
-        let subject = Subject::of(query.name, query.query_type, &content.zones);
+        let subject = Subject::of_name(&query.name, query.query_type, &content.zones);
         if subject.is_apex() && matches!(query.query_type, QueryType::SOA | QueryType::NS) {
             return None;
         }

@@ -1,6 +1,6 @@
 //! Reading a plain query.
 
-use eximrbl_zone::QueryType;
+use eximrbl_zone::{QueryName, QueryType};
 
 use crate::edns::Options;
 
@@ -12,8 +12,6 @@ const NOT_PLAIN: u8 = 0b1111_1110;
 /// Of the header's fourth byte: recursion available, the reserved bit, response code. A query has no
 /// use for them.
 const NOT_PLAIN_EITHER: u8 = 0b1100_1111;
-/// Longest name in wire form (RFC 1035 section 3.1).
-const NAME_MAX: usize = 255;
 /// Class IN (RFC 1035 section 3.2.4).
 const IN: [u8; 2] = [0, 1];
 /// An OPT record's name and type (RFC 6891 section 6.1.2).
@@ -29,8 +27,7 @@ pub(super) struct Query<'p> {
     pub(super) header: [u8; 4],
     /// Name, type and class, as they came.
     pub(super) question: &'p [u8],
-    /// The name in uncompressed wire form.
-    pub(super) name: &'p [u8],
+    pub(super) name: QueryName<'p>,
     pub(super) query_type: QueryType,
     pub(super) edns: Option<Edns<'p>>,
 }
@@ -57,14 +54,13 @@ impl<'p> Query<'p> {
             [0, 1, 0, 0, 0, 0, 0, additional @ (0 | 1)] => additional,
             _ => return None,
         };
-        let length = name_length(&packet[HEADER..])?;
-        let (question, rest) = packet[HEADER..].split_at_checked(length + 4)?;
-        let (name, type_and_class) = question.split_at(length);
-        let (query_type, class) = type_and_class.split_at(2);
+        let (name, rest) = QueryName::read_first(&packet[HEADER..])?;
+        let (&[high, low, class @ ..], rest) = rest.split_first_chunk::<4>()?;
         if class != IN {
             return None;
         }
-        let query_type = u16::from_be_bytes(*query_type.first_chunk()?);
+        let question = &packet[HEADER..HEADER + name.wire().len() + 4];
+        let query_type = u16::from_be_bytes([high, low]);
         // Types of messages, not of records, are left to those who know what to say to them, and so
         // are OPT and the types that ask for several (RFC 6895 section 3.1).
         if query_type == 0 || query_type == 41 || (128..=255).contains(&query_type) {
@@ -95,21 +91,5 @@ impl<'p> Edns<'p> {
             dnssec_ok: flags,
             options: Options::read(options).ok()?,
         })
-    }
-}
-
-/// The length of an uncompressed name at the beginning of `bytes`, its root included.
-fn name_length(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    loop {
-        let length = usize::from(*bytes.get(at)?);
-        // Larger ones are compression pointers (RFC 1035 section 4.1.4), or reserved.
-        if length > 63 || at + 1 > NAME_MAX {
-            return None;
-        }
-        at += length + 1;
-        if length == 0 {
-            return Some(at);
-        }
     }
 }

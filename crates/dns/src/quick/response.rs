@@ -81,7 +81,7 @@ impl<'o> Response<'o> {
             let dnssec_ok = edns.dnssec_ok;
             Opt { code: 0, dnssec_ok, cookie, error: None }
         });
-        let name_length = query.name.len();
+        let name_length = query.name.wire().len();
         let mut response = Self { out, length: HEADER, limit: most, name_length, opt };
         response.push(query.question)?;
         Some(response)
@@ -120,7 +120,7 @@ impl<'o> Response<'o> {
     /// Adds an address record of the name that was asked for.
     pub(super) fn push_code(&mut self, ttl: u32, code: Ipv4Addr) -> Option<()> {
         self.out[ANSWERS] += 1;
-        self.push_head(HEADER, 1, ttl, 4)?;
+        self.push(&record_head(HEADER, 1, ttl, 4)?)?;
         self.push(&code.octets())
     }
 
@@ -128,7 +128,7 @@ impl<'o> Response<'o> {
     pub(super) fn push_text(&mut self, ttl: u32, text: &[u8]) -> Option<()> {
         self.out[ANSWERS] += 1;
         let length = u8::try_from(text.len()).ok()?;
-        self.push_head(HEADER, 16, ttl, text.len() + 1)?;
+        self.push(&record_head(HEADER, 16, ttl, text.len() + 1)?)?;
         self.push(&[length])?;
         self.push(text)
     }
@@ -139,21 +139,10 @@ impl<'o> Response<'o> {
         self.out[AUTHORITIES] += 1;
         // The question's name ends in the zone's.
         let owner = HEADER + self.name_length.checked_sub(authority.zone.name().wire().len())?;
-        self.push_head(owner, 6, ttl, names.len() + 4 + times.len())?;
+        self.push(&record_head(owner, 6, ttl, names.len() + 4 + times.len())?)?;
         self.push(names)?;
         self.push(&authority.serial.to_be_bytes())?;
         self.push(times)
-    }
-
-    /// A record's owner, which begins at a place in this message; its type, class IN, TTL and the
-    /// length of what follows.
-    fn push_head(&mut self, owner: usize, kind: u8, ttl: u32, length: usize) -> Option<()> {
-        // A compression pointer (RFC 1035 section 4.1.4).
-        let pointer = u16::try_from(owner).ok()? | 0xc000;
-        self.push(&pointer.to_be_bytes())?;
-        self.push(&[0, kind, 0, 1])?;
-        self.push(&ttl.to_be_bytes())?;
-        self.push(&u16::try_from(length).ok()?.to_be_bytes())
     }
 
     fn push(&mut self, bytes: &[u8]) -> Option<()> {
@@ -194,4 +183,14 @@ impl<'o> Response<'o> {
         self.push(&code.to_be_bytes())?;
         self.push(&(length as u16).to_be_bytes())
     }
+}
+
+/// A record's owner, which begins at a place in this message; its type, class IN, TTL and the length of
+/// what follows.
+fn record_head(owner: usize, kind: u8, ttl: u32, length: usize) -> Option<[u8; 12]> {
+    // A compression pointer (RFC 1035 section 4.1.4).
+    let [a, b] = (u16::try_from(owner).ok()? | 0xc000).to_be_bytes();
+    let [c, d, e, f] = ttl.to_be_bytes();
+    let [g, h] = u16::try_from(length).ok()?.to_be_bytes();
+    Some([a, b, 0, kind, 0, 1, c, d, e, f, g, h])
 }
