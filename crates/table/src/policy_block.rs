@@ -227,8 +227,13 @@ fn range_count(copy: &[AtomicU64]) -> usize {
 }
 
 fn range(copy: &[AtomicU64], i: usize) -> (u128, u128) {
-    let word = |j: usize| u128::from(copy[HEAD + i * 4 + j].load(Ordering::Relaxed));
-    (word(0) << 64 | word(1), word(2) << 64 | word(3))
+    (address(copy, HEAD + i * 4), address(copy, HEAD + i * 4 + 2))
+}
+
+#[inline]
+fn address(copy: &[AtomicU64], place: usize) -> u128 {
+    let (high, low) = (&copy[place], &copy[place + 1]);
+    u128::from(high.load(Ordering::Relaxed)) << 64 | u128::from(low.load(Ordering::Relaxed))
 }
 
 /// Binary search for the last range that begins at or before the address.
@@ -236,7 +241,7 @@ fn is_never(copy: &[AtomicU64], address: u128) -> bool {
     let (mut low, mut high) = (0, range_count(copy));
     while low < high {
         let middle = (low + high) / 2;
-        if range(copy, middle).0 <= address {
+        if self::address(copy, HEAD + middle * 4) <= address {
             low = middle + 1;
         } else {
             high = middle;
