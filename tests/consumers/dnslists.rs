@@ -54,8 +54,8 @@ fn noted(reply: &Reply) -> String {
     reply.lines.join(" ")
 }
 
-/// Caught: no TXT; nibbles in the wrong order; a code left out beside another; a white zone with the
-/// black.
+/// Caught: no TXT; nibbles in the wrong order; a code left out beside another; a white zone with
+/// the black.
 #[test]
 fn every_form_is_true_for_whom_it_should_be() {
     let site = Site::new();

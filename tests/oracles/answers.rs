@@ -22,10 +22,10 @@ fn rounds() -> u64 {
 /// Questions of a round.
 const QUESTIONS: usize = 20_000;
 
-/// Caught: NXDOMAIN for the beginnings of addresses, and for a name above a zone; no AA; another code
-/// than REFUSED; a TTL beyond the entry's life; another MINIMUM; no DO; no TXT; a code left out beside
-/// another; white that lifts nothing; a white zone with the black; nibbles in the wrong order;
-/// `::ffff:a.b.c.d` unknown; one reporter too many asked for.
+/// Caught: NXDOMAIN for the beginnings of addresses, and for a name above a zone; no AA; another
+/// code than REFUSED; a TTL beyond the entry's life; another MINIMUM; no DO; no TXT; a code left
+/// out beside another; white that lifts nothing; a white zone with the black; nibbles in the wrong
+/// order; `::ffff:a.b.c.d` unknown; one reporter too many asked for.
 #[test]
 fn three_servers_agree() {
     let lan = Lan::new();

@@ -1,5 +1,5 @@
-//! eximrbld behind unbound, which minimises the names that it asks for, strictly (RFC 9156), and takes
-//! NXDOMAIN for a name to mean all names below it (RFC 8020).
+//! eximrbld behind unbound, which minimises the names that it asks for, strictly (RFC 9156), and
+//! takes NXDOMAIN for a name to mean all names below it (RFC 8020).
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -81,8 +81,8 @@ fn judge(host: &Host, entries: &[Entry]) {
     assert!(listed > 500 && others > 2000, "{listed} listed, {others} others");
 }
 
-/// Caught: NXDOMAIN for the beginnings of addresses, which hides what is listed below them; nibbles in
-/// the wrong order; white that lifts nothing; a code left out beside another.
+/// Caught: NXDOMAIN for the beginnings of addresses, which hides what is listed below them; nibbles
+/// in the wrong order; white that lifts nothing; a code left out beside another.
 #[test]
 fn a_minimising_resolver_sees_every_listing() {
     let lan = Lan::new();
