@@ -54,5 +54,5 @@ pub use self::{
     smtp::{Reply, Smtp},
     socket::{connect_inside, udp_inside},
     unbound::Unbound,
-    wait::wait_until,
+    wait::{holds_soon, wait_until},
 };
