@@ -148,8 +148,8 @@ impl Site {
         site
     }
 
-    /// Asks the resolver about every client. From now on it has the answers, and no consumer decides
-    /// before they come.
+    /// Asks the resolver about every client. From now on it has the answers, and no consumer
+    /// decides before they come.
     fn fill_cache(&self) {
         let zones = ["rbl.example.org", "wl.example.org", "other.example.net"];
         let names = CLIENTS.map(|client| zones.map(|zone| query_name(client.address(), zone)));

@@ -52,7 +52,7 @@ pub use self::{
     process::{Process, finished, run},
     scratch::{Scratch, set_mode, text_of},
     smtp::{Reply, Smtp},
-    socket::udp_inside,
+    socket::{connect_inside, udp_inside},
     unbound::Unbound,
-    wait::wait_until,
+    wait::{holds_soon, wait_until},
 };

@@ -1,10 +1,11 @@
-//! Many questions by UDP, a window of them under way at a time.
+//! Many questions by UDP or TCP, a window of them under way at a time.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Namespace, udp_inside};
+use crate::harness::{Namespace, connect_inside, udp_inside};
 use crate::questions::Question;
 
 /// Questions under way; few enough for every server's receive buffer.
@@ -65,4 +66,41 @@ fn send(socket: &UdpSocket, questions: &[Question], number: usize) {
 
 fn lost<'q>(questions: &'q [Question], under_way: &BTreeMap<usize, Instant>) -> Vec<&'q Question> {
     under_way.keys().map(|&number| &questions[number]).collect()
+}
+
+/// The same over one TCP connection, many questions in one segment (RFC 7766 section 6.2.1.1).
+///
+/// # Panics
+///
+/// When the server closes the connection or does not answer for long.
+#[track_caller]
+pub fn ask_by_tcp(
+    namespace: &Namespace,
+    server: SocketAddr,
+    questions: &[Question],
+) -> Vec<Vec<u8>> {
+    let mut stream = connect_inside(namespace, [127, 0, 0, 1].into(), server).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let mut responses = vec![Vec::new(); questions.len()];
+    for window in (0..questions.len()).collect::<Vec<_>>().chunks(WINDOW) {
+        let mut segment = Vec::new();
+        for &number in window {
+            let packet = questions[number].packet(number as u16);
+            segment.extend((packet.len() as u16).to_be_bytes());
+            segment.extend(packet);
+        }
+        stream.write_all(&segment).unwrap();
+        for _ in window {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            let mut response = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut response).unwrap();
+            // In any order (section 7).
+            let number = usize::from(u16::from_be_bytes([response[0], response[1]]));
+            assert!(window.contains(&number) && responses[number].is_empty(), "{number}");
+            responses[number] = response;
+        }
+    }
+    responses
 }

@@ -169,10 +169,7 @@ impl Expected {
             return Ok(expected);
         };
         let master = masters.iter().find(|master| master.zone.name == zone.name).unwrap();
-        let in_wildcard = master
-            .wildcards
-            .iter()
-            .any(|base| labels.strip_suffix(base.as_str()).is_some_and(|rest| rest.ends_with('.')));
+        let in_wildcard = master.wildcards.iter().any(|base| covers(base, labels));
         let stands_for = meaning(labels);
         match stands_for {
             Meaning::Apex if question.kind == DS && zone.name.ends_with(".rbl.example.org") => {
@@ -211,6 +208,13 @@ impl Expected {
         }
         Ok(expected)
     }
+}
+
+/// Whether the wildcard above `base` answers for these labels. It does for itself, and for no name
+/// below itself (RFC 4592 section 2.2.1: such names have the wildcard as their closest encloser).
+fn covers(base: &str, labels: &str) -> bool {
+    let rest = labels.strip_suffix(base).and_then(|rest| rest.strip_suffix('.'));
+    rest.is_some_and(|rest| !rest.ends_with(".*"))
 }
 
 /// Their text with the address in it.
@@ -254,6 +258,16 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, theirs: &T, ours: &T) -> Res
     match theirs == ours {
         true => Ok(()),
         false => Err(format!("{what}: expected {theirs:?}, got {ours:?}")),
+    }
+}
+
+#[test]
+fn a_wildcard_covers_what_is_below_its_base_but_not_below_itself() {
+    for labels in ["7.88.77", "*.88.77", "1.7.88.77", "*.7.88.77"] {
+        assert!(covers("88.77", labels), "{labels}");
+    }
+    for labels in ["88.77", "188.77", "7.*.88.77", "7.88.78"] {
+        assert!(!covers("88.77", labels), "{labels}");
     }
 }
 

@@ -7,8 +7,8 @@
 //! * [`programs`]: dig, kdig and delv ask eximrbld and print what they should.
 //! * [`resolver`]: unbound and delv before it, minimising names, validating.
 //!
-//! Who is listed is decided a second time here ([`list::Entry`], [`zones::Zone::verdict`]), from the
-//! tool's output and the documented rules, without the product's code.
+//! Who is listed is decided a second time here ([`list::Entry`], [`zones::Zone::verdict`]), from
+//! the tool's output and the documented rules, without the product's code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(unreachable_pub, reason = "a test target has no other users")]
 

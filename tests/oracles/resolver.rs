@@ -1,11 +1,13 @@
-//! eximrbld behind unbound, which minimises the names that it asks for, strictly (RFC 9156), and takes
-//! NXDOMAIN for a name to mean all names below it (RFC 8020).
+//! eximrbld behind unbound, which minimises the names that it asks for, strictly (RFC 9156), and
+//! takes NXDOMAIN for a name to mean all names below it (RFC 8020).
 
 use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::asking::ask;
-use crate::harness::{Daemon, Host, Lan, Process, Scratch, Unbound, finished, run, wait_until};
+use crate::harness::{
+    Daemon, Host, Lan, Process, Scratch, Unbound, finished, holds_soon, wait_until,
+};
 use crate::list::{Entry, POLICY, entries, fill, members};
 use crate::names::{address_of, nibble_labels, octet_labels};
 use crate::questions::{A, Question, TXT};
@@ -81,6 +83,8 @@ fn judge(host: &Host, entries: &[Entry]) {
     assert!(listed > 500 && others > 2000, "{listed} listed, {others} others");
 }
 
+/// Caught: NXDOMAIN for the beginnings of addresses, which hides what is listed below them; nibbles
+/// in the wrong order; white that lifts nothing; a code left out beside another.
 #[test]
 fn a_minimising_resolver_sees_every_listing() {
     let lan = Lan::new();
@@ -146,6 +150,7 @@ impl SignedParent {
     }
 }
 
+/// Caught: what the test above catches.
 #[test]
 fn lists_below_a_signed_zone_are_insecure_and_not_bogus() {
     let lan = Lan::new();
@@ -163,17 +168,22 @@ fn lists_below_a_signed_zone_are_insecure_and_not_bogus() {
         parent.key, above.v4
     );
     let _resolver = Unbound::start_with(&asking, &text, None);
-    // Validation is at work: the zone above is secure (the AD bit), and so is that rbl has no DS.
-    let flags = |name: &str, kind: &str| {
-        let text =
-            run(asking.command("dig").args(["@127.0.0.1", "+time=20", "+dnssec", name, kind]));
-        let flags = text.split_once(";; flags: ").expect("flags").1;
-        flags.split(';').next().unwrap().to_owned()
-    };
-    assert!(flags("example.org", "SOA").contains(" ad"));
-    assert!(flags("rbl.example.org", "DS").contains(" ad"));
-    assert!(!flags("2.0.0.127.rbl.example.org", "A").contains(" ad"));
     judge(&asking, &entries(&daemon.table()));
+    // Validation is at work: the zone above is secure (the AD bit), and so is that rbl has no DS.
+    let told = |name: &str, kind: &str| {
+        let mut command = asking.command("dig");
+        command.args(["@127.0.0.1", "+time=5", "+tries=2", "+dnssec", name, kind]);
+        String::from_utf8(finished(&mut command).stdout).unwrap()
+    };
+    let is_secure = |text: &str| {
+        text.split_once(";; flags: ").is_some_and(|(_, flags)| {
+            flags.split(';').next().is_some_and(|flags| flags.contains(" ad"))
+        })
+    };
+    wait_until("the zone above is secure", || is_secure(&told("example.org", "SOA")));
+    wait_until("there is securely no DS record", || is_secure(&told("rbl.example.org", "DS")));
+    let listed = told("103.102.101.100.rbl.example.org", "A");
+    assert!(listed.contains("127.1.2.3") && !is_secure(&listed), "{listed}");
     // delv validates by itself, through the resolver.
     let scratch = Scratch::new("anchor");
     let mut words = parent.key.splitn(4, ' ');
@@ -190,10 +200,14 @@ fn lists_below_a_signed_zone_are_insecure_and_not_bogus() {
         ("105.102.101.100.wl.example.org", "A", "; unsigned answer\n105.102.101.100.wl"),
         ("105.102.101.100.rbl.example.org", "A", "ncache nxdomain"),
     ] {
-        let mut command: Command = asking.command("delv");
-        command.args(["@127.0.0.1", "+root=example.org", "-a"]).arg(&anchor).args([name, kind]);
-        let output = finished(&mut command);
-        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(text.contains(expected), "{name} {kind}: {text}");
+        let mut text = String::new();
+        let told = holds_soon(|| {
+            let mut command: Command = asking.command("delv");
+            command.args(["@127.0.0.1", "+root=example.org", "-a"]).arg(&anchor).args([name, kind]);
+            let output = finished(&mut command);
+            text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            text.contains(expected)
+        });
+        assert!(told, "{name} {kind}: {text}");
     }
 }
