@@ -156,7 +156,7 @@ fn nobody_else_can_cut_it() {
 }
 
 /// The ways of putting another table in the place that README names leave the old one whole under
-/// those who have it mapped.
+/// those who have it mapped, and in the next second they are in the new one.
 #[test]
 fn moving_into_place_harms_nobody() {
     let ways = [
@@ -179,6 +179,8 @@ fn moving_into_place_harms_nobody() {
             caller.call("rbl_record", &[CLIENT]);
             let _ = fs::remove_file(stage.path("new"));
         }
-        caller.end();
+        next_second();
+        works(&stage, &mut caller);
+        assert_eq!(caller.end(), [""; 0]);
     });
 }
