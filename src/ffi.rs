@@ -189,8 +189,7 @@ mod tests {
     }
 
     /// Each string is read to its NUL and no further, or up to the bound; null is an empty one; what is
-    /// behind the last one is not looked at. Caught, by Miri alone: a read of one byte more; by
-    /// anybody: a bound left out, null not looked for.
+    /// behind the last one is not looked at. Caught: a larger bound; null not looked for.
     #[test]
     fn strings_are_read_to_their_ends_and_no_further() {
         let (mut ip, mut odd) = (*b"192.0.2.1\0", *b"\xff\x80 \n\0behind");

@@ -160,7 +160,8 @@ fn every_change_is_noticed_told_once_and_healed() {
     }
 }
 
-/// A new table renamed into the place is taken without a word; nothing is asked of the old one.
+/// A new table renamed into the place is taken without a word; nothing is asked of the old one. Caught: a
+/// library that looks at the file once only.
 #[test]
 fn replaced_by_a_table_of_another_size() {
     let stage = Stage::new();

@@ -166,6 +166,8 @@ fn white_and_endless_entries_stay_and_the_refusal_is_told_once() {
 
 /// A larger table, filled three times over: nobody is refused, what is not there was evicted and
 /// counted, the white ones are there to the last.
+///
+/// Caught: evictions that are not counted.
 #[test]
 fn nothing_goes_uncounted_in_an_overfilled_table() {
     let stage = Stage::new();

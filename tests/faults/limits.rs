@@ -63,7 +63,8 @@ fn open_files_exhausted_while_the_table_is_resized() {
     assert!(logged.iter().all(|line| !line.contains("panic")), "{logged:?}");
 }
 
-/// The table cannot be mapped: as under `ulimit -v`, or when overcommitting is forbidden.
+/// The table cannot be mapped: as under `ulimit -v`, or when overcommitting is forbidden. Caught: the
+/// remedy for it left out.
 #[test]
 fn no_address_space_to_map_it() {
     let stage = Stage::new();

@@ -119,6 +119,7 @@ fn doubles(table: &WritableTable) -> usize {
 ///
 /// `EXIMRBL_TORTURE=1` tries a thousand mixtures.
 ///
+/// Caught: `forgive` that ends the first of two entries only.
 #[test]
 fn every_page_of_another_moment() {
     let mixtures = if std::env::var_os("EXIMRBL_TORTURE").is_some() { 1000 } else { 12 };
@@ -254,7 +255,8 @@ fn lost_before_the_rename() {
     });
 }
 
-/// State 4 with the header lost: it is no table any more, and is told as such.
+/// State 4 with the header lost: it is no table any more, and is told as such. Caught: no look at the
+/// first word.
 #[test]
 fn the_header_lost() {
     let used = Stage::new();
@@ -277,7 +279,8 @@ fn the_header_lost() {
 }
 
 /// State 4 with any other page lost: the table goes on, with less in it. The policy may be the
-/// lost part; then the defaults, or none, are in force until the daemon writes it again.
+/// lost part; then the defaults, or none, are in force until the daemon writes it again. Caught: a table
+/// refused for a policy that is not as it was written.
 #[test]
 fn one_page_lost() {
     let stage = Stage::new();
@@ -309,7 +312,7 @@ fn one_page_lost() {
         }
         let verify = run_tool(&stage.table_path(), "verify");
         assert!(matches!(verify.status, Some(0..=2)), "page {page}: {}", verify.errors);
-        assert!(caller.end().len() <= 1);
+        assert_eq!(caller.end(), [""; 0], "page {page}: it is used, with what is left");
         // The daemon's start, or the administrator, writes the policy again.
         stage.table().set_policy(&eximrbl_table::Policy::default()).unwrap();
         works(&stage, &mut stage.start());

@@ -111,7 +111,7 @@ impl Daemon {
     pub(crate) fn lists(&self, client: &str) -> Option<bool> {
         let reversed: Vec<&str> = client.rsplit('.').collect();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let query = query(&format!("{}.rbl.example", reversed.join(".")));
         socket.send_to(&query, self.address).unwrap();
         let mut answer = [0; 1500];

@@ -53,6 +53,8 @@ fn read_only_answers_and_records_nothing() {
 }
 
 /// A file that Exim's user may neither read nor write, because of its owner, group or mode.
+///
+/// Caught: mode, owner and group left out of the line.
 #[test]
 fn closed_files_are_told_with_their_rights() {
     let cases = [(0o600, 0, NOBODY), (0o660, 0, 0), (0o660, 1, 1), (0, 0, NOBODY)];
@@ -72,6 +74,8 @@ fn closed_files_are_told_with_their_rights() {
 
 /// Rights taken away under a process that has the table open: the mapping stays as it was, and
 /// serves on. It is the next process that is kept out.
+///
+/// Caught: mode, owner and group left out of the line.
 #[test]
 fn rights_taken_away_later_concern_newcomers() {
     let stage = Stage::new();
@@ -91,6 +95,8 @@ fn rights_taken_away_later_concern_newcomers() {
 
 /// A table on a file system that has become read-only, as ext4 does after a disk's error. What is
 /// open goes on in memory; a new process can only read.
+///
+/// Caught: a library that does without a table that it may not write.
 #[test]
 fn a_file_system_that_turned_read_only() {
     crate::stage::with_own_mounts(|| {

@@ -157,12 +157,12 @@ pub(crate) fn start_of_a_second() {
     next_second();
 }
 
-/// Waits until the condition holds; 20 seconds at most, for a machine under load.
+/// Waits until the condition holds; 30 seconds at most, for a machine under load.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
+        assert!(started.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

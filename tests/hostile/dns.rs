@@ -31,7 +31,7 @@ pub(crate) fn ask(server: SocketAddr, name: &str, kind: u16) -> Option<(u8, u16)
     query.extend([kind.to_be_bytes(), [0, 1]].concat());
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(server).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     socket.send(&query).unwrap();
     let mut response = [0; 4096];
     let length = socket.recv(&mut response).ok()?;

@@ -2,7 +2,7 @@
 //!
 //! The limits are set on running processes: Exim raises those that it is started with.
 //!
-//! Caught: `FAIL` returned unless the table can be written.
+//! Caught: `FAIL` returned unless the table can be written; a process that ends when it can have none.
 
 use std::process::Command;
 use std::thread::{scope, sleep};

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::harness::{Process, checkout_text, finished};
+use crate::harness::{Process, checkout_text, finished, wait_until};
 use crate::readme::{code_spans, commands};
 use crate::root::ThrowAwayRoot;
 use crate::service::Unit;
 
 /// The blocks that are run here, in this order.
-pub const BLOCKS: [&str; 7] = ["build", "install", "start", "try", "manual", "off", "uninstall"];
+pub const BLOCKS: [&str; 9] =
+    ["build", "install", "start", "try", "backup", "restore", "manual", "off", "uninstall"];
 
 /// What the build must make: the files that the installation takes.
 const BUILT: &str = "target/release/libeximrbl.so target/release/eximrbld target/release/eximrbl";
@@ -30,6 +31,7 @@ fn each_step_of_the_installation_does_what_the_readme_says() {
         commands_in_prose(&root);
         assert!(daemon.is_running());
         let daemon = restart(&root, daemon);
+        restore(&root);
         manual(&root);
         switch_off(&root, daemon);
         uninstall(&root);
@@ -159,6 +161,24 @@ fn restart(root: &ThrowAwayRoot, mut daemon: Process) -> Process {
     let answer = root.succeed("dig +short @127.0.0.1 2.2.0.192.rbl.example.org");
     assert_eq!(answer, "127.0.0.2\n");
     daemon
+}
+
+/// What was listed at the time of the backup is listed again, for DNS and for Exim, and the file is
+/// its owner's as before. Caught: a daemon that does not look whether the file is another one.
+fn restore(root: &ThrowAwayRoot) {
+    let rights = || root.succeed("stat -c '%a %U:%G' /var/lib/eximrbl/table");
+    let before = rights();
+    let answer = || root.succeed("dig +short @127.0.0.1 2.2.0.192.rbl.example.org");
+    root.succeed(&commands("backup"));
+    root.succeed("eximrbl forgive 192.0.2.2");
+    assert_eq!(answer(), "");
+    root.succeed(&commands("restore"));
+    wait_until("the daemon has the restored table", || answer() == "127.0.0.2\n");
+    let listed = root.succeed(
+        "runuser -u Debian-exim -- exim4 -be \
+         '${dlfunc{/usr/lib/exim4/eximrbl.so}{rbl_listed}{192.0.2.2}}'",
+    );
+    assert_eq!((listed.as_str(), rights()), ("yes\n", before));
 }
 
 fn manual(root: &ThrowAwayRoot) {

