@@ -67,6 +67,7 @@ pub(crate) fn dns_short(machine: &str, comparisons: &[Comparison]) -> String {
         row.push(value(standing.map(|figures| figures.memory.rss as f64), megabytes));
         table.add(row);
     }
+    let _ = writeln!(out, "![Answers a second and processor time](docs/benchmarks-dns.svg)\n");
     out += &table.text();
     out
 }
