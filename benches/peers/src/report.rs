@@ -289,7 +289,7 @@ fn two(number: f64) -> String {
 
 /// Three figures are what the noise leaves.
 pub(crate) fn rate(rate: f64) -> String {
-    if rate >= 1000.0 { format!("{:.0}k", rate / 1e3) } else { format!("{rate:.0}") }
+    if rate >= 10_000.0 { format!("{:.0}k", rate / 1e3) } else { thousands(rate.round() as u64) }
 }
 
 fn microseconds(number: f64) -> String {
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(thousands(1000), "1,000");
         assert_eq!(thousands(10_000_000), "10,000,000");
         assert_eq!(rate(303_499.0), "303k");
-        assert_eq!(rate(12.4), "12");
+        assert_eq!(rate(1234.4), "1,234");
         assert_eq!(microseconds(61.8), "62 µs");
         assert_eq!(microseconds(1234.0), "1.23 ms");
         assert_eq!(seconds(0.0123), "12.3 ms");
