@@ -172,8 +172,9 @@ fn standing(comparison: &Comparison) -> String {
             row.push(format!("{}, {}", value(p50, microseconds), value(p99, microseconds)));
         }
         row.push(value(median(figures.start.iter().copied()), seconds));
-        row.push(megabytes(figures.memory.rss as f64));
-        row.push(megabytes(figures.memory.files as f64));
+        let memory = Some(figures.memory).filter(|memory| memory.rss > 0);
+        row.push(value(memory.map(|memory| memory.rss as f64), megabytes));
+        row.push(value(memory.map(|memory| memory.files as f64), megabytes));
         if asked {
             row.push(value(figures.dnsperf, rate));
         }
