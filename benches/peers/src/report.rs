@@ -52,7 +52,7 @@ pub(crate) fn dns_short(machine: &str, comparisons: &[Comparison]) -> String {
         head.push("µs of CPU each".to_owned());
     }
     let last = comparisons.last().unwrap_or(few);
-    head.extend(["first answer after".to_owned(), "memory".to_owned()]);
+    head.extend(["first answer after".to_owned(), "RSS".to_owned()]);
     let mut table = Table::new(head);
     for (which, _) in &few.figures {
         let mut row = vec![which.name().to_owned()];
