@@ -10,7 +10,7 @@ use crate::statistics::median;
 
 const WIDTH: f64 = 840.0;
 /// Where bars begin, and the longest ends.
-const LEFT: f64 = 232.0;
+const LEFT: f64 = 262.0;
 const RIGHT: f64 = WIDTH - 108.0;
 const BAR: f64 = 14.0;
 /// Between the bars of one row, and between rows.
@@ -45,6 +45,10 @@ struct Row {
 }
 
 impl Row {
+    fn longest(&self) -> Option<f64> {
+        self.values.iter().flatten().copied().reduce(f64::max)
+    }
+
     fn total(&self) -> Option<f64> {
         let values: Vec<f64> = self.values.iter().flatten().copied().collect();
         (!values.is_empty()).then(|| values.iter().sum())
@@ -147,15 +151,9 @@ fn draw_panel(out: &mut String, panel: &Panel, top: f64) -> f64 {
     text(out, 20.0, top + 18.0, &panel.title, "title");
     text(out, 20.0, top + 37.0, panel.unit, "small");
     legend(out, panel, top + 28.0);
-    let longest = panel.rows.iter().filter_map(|row| {
-        if panel.stacked {
-            row.total()
-        } else {
-            row.values.iter().flatten().copied().reduce(f64::max)
-        }
-    });
-    let step = step(longest.fold(0.0, f64::max));
-    let end = longest_end(panel, step);
+    let longest = longest(panel);
+    let step = step(longest);
+    let end = (longest / step).ceil().max(1.0) * step;
     let scale = (RIGHT - LEFT) / end;
     let bars = if panel.stacked { 1 } else { panel.series.len().max(1) };
     let height = bars as f64 * (BAR + GAP) - GAP;
@@ -182,9 +180,12 @@ fn draw_panel(out: &mut String, panel: &Panel, top: f64) -> f64 {
             for (place, value) in row.values.iter().enumerate() {
                 let Some(value) = *value else { continue };
                 let y = y + place as f64 * (BAR + GAP);
-                bar(out, LEFT, y, value * scale, colours[place % 2]);
-                let label = (panel.format)(value);
-                text(out, LEFT + value * scale + 6.0, y + BAR - 2.5, &label, "");
+                let width = (value * scale).min(RIGHT - LEFT);
+                bar(out, LEFT, y, width, colours[place % 2]);
+                if value > end {
+                    break_off(out, y);
+                }
+                text(out, LEFT + width + 6.0, y + BAR - 2.5, &(panel.format)(value), "");
             }
         }
         y += height + ROW_GAP;
@@ -201,12 +202,18 @@ fn draw_parts(
     colours: &[&str; 2],
     format: fn(f64) -> String,
 ) {
+    let total = row.total().unwrap_or(0.0);
+    let fits = total * scale <= RIGHT - LEFT;
+    let scale = if fits { scale } else { (RIGHT - LEFT) / total };
     let mut x = LEFT;
     for (place, value) in row.values.iter().enumerate() {
         let width = value.unwrap_or(0.0) * scale;
         // The kernel's part is the pale one: what the program adds is what differs.
         bar(out, x, y, width, colours[1 - place % 2]);
         x += width;
+    }
+    if !fits {
+        break_off(out, y);
     }
     if let (Some(total), Some(own)) = (row.total(), row.values.last().copied().flatten()) {
         text(out, x + 6.0, y + BAR - 2.5, &format!("{} ({})", format(total), format(own)), "");
@@ -242,16 +249,32 @@ fn step(longest: f64) -> f64 {
     steps.into_iter().find(|step| longest / step <= 6.0).unwrap_or(steps[3])
 }
 
-/// The end of the scale.
-fn longest_end(panel: &Panel, step: f64) -> f64 {
-    let values = panel.rows.iter().filter_map(|row| {
-        if panel.stacked {
-            row.total()
-        } else {
-            row.values.iter().flatten().copied().reduce(f64::max)
-        }
-    });
-    (values.fold(step, f64::max) / step).ceil() * step
+/// The longest bar that the scale is made for. One that is three times as long as all others
+/// would leave no room for those, and is broken off instead.
+fn longest(panel: &Panel) -> f64 {
+    let mut values: Vec<f64> = panel
+        .rows
+        .iter()
+        .filter_map(|row| if panel.stacked { row.total() } else { row.longest() })
+        .collect();
+    values.sort_by(|one, other| other.total_cmp(one));
+    match values[..] {
+        [first, second, ..] if first > 3.0 * second => second,
+        [first, ..] => first,
+        [] => 0.0,
+    }
+}
+
+/// A gap in a bar that is longer than the scale.
+fn break_off(out: &mut String, y: f64) {
+    let (x, top, bottom) = (RIGHT - 26.0, y - 1.0, y + BAR + 1.0);
+    let _ = writeln!(
+        out,
+        "<path d=\"M{:.1} {bottom:.1} L{:.1} {top:.1} h6 L{:.1} {bottom:.1} z\" fill=\"#ffffff\"/>",
+        x,
+        x + 5.0,
+        x + 6.0
+    );
 }
 
 fn bar(out: &mut String, x: f64, y: f64, width: f64, colour: &str) {
@@ -270,25 +293,42 @@ fn text(out: &mut String, x: f64, y: f64, content: &str, class: &str) {
 mod tests {
     use super::*;
 
-    /// Caught: a scale whose end is below the longest bar.
+    fn panel(values: &[f64]) -> Panel {
+        let row = |&value| Row { label: String::new(), own: false, values: vec![Some(value)] };
+        Panel {
+            title: String::new(),
+            unit: "",
+            series: Vec::new(),
+            stacked: false,
+            rows: values.iter().map(row).collect(),
+            format: rate,
+        }
+    }
+
+    /// Caught: steps of 10 only, with which there may be a single line.
     #[test]
-    fn the_scale_has_room_for_the_longest() {
+    fn the_grid_has_some_lines_and_not_many() {
         for longest in [0.0001, 0.7, 1.0, 3.0, 9.99, 303_000.0] {
-            let rows = vec![Row { label: String::new(), own: false, values: vec![Some(longest)] }];
-            let panel = Panel {
-                title: String::new(),
-                unit: "",
-                series: Vec::new(),
-                stacked: false,
-                rows,
-                format: rate,
-            };
-            let step = step(longest);
-            let end = longest_end(&panel, step);
-            assert!(end >= longest && end < 1.5 * longest, "{longest}: {end}");
-            assert!((2.0..=6.0).contains(&(end / step).round()), "{longest}: {step}");
+            let lines = (longest / step(longest)).ceil();
+            assert!((3.0..=6.0).contains(&lines), "{longest}: {lines}");
         }
         assert!(step(0.0) > 0.0);
+    }
+
+    /// Caught: the scale made for the longest bar, whatever the others are.
+    #[test]
+    fn a_bar_far_longer_than_the_others_is_broken_off() {
+        assert_eq!(longest(&panel(&[2.0, 54.0, 7.0])), 7.0);
+        assert_eq!(longest(&panel(&[2.0, 20.0, 7.0])), 20.0);
+        assert_eq!(longest(&panel(&[5.0])), 5.0);
+        assert_eq!(longest(&panel(&[])), 0.0);
+        let broken = |values| {
+            let mut out = String::new();
+            draw_panel(&mut out, &panel(values), 0.0);
+            out.matches("<path").count()
+        };
+        assert_eq!(broken(&[2.0, 54.0, 7.0]), 1);
+        assert_eq!(broken(&[2.0, 20.0, 7.0]), 0);
     }
 
     /// Caught: text not escaped.

@@ -6,18 +6,17 @@ use std::io::{BufWriter, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use eximrbl_table::{CreateOptions, Report, WritableTable};
+use eximrbl_table::{CreateOptions, Report, Table, WritableTable};
 use nix::unistd::{User, geteuid};
 
 use crate::entries::{ipv4, ipv6};
 use crate::query::{ZONE, name};
 use crate::stage::FOLDER;
 
-/// Entries of the table live for a week; one that is older than this is made anew.
-const TABLE_AGE: Duration = Duration::from_secs(3 * 86_400);
+/// Entries of the table live for a week; one that is older than this, in seconds, is made anew.
+const TABLE_AGE: u32 = 3 * 86_400;
 /// `PowerDNS`'s tables, of its Debian package.
 const SCHEMA: &str = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql";
 
@@ -55,9 +54,12 @@ impl Data {
     /// eximrbl's table, with IPv4 addresses and IPv6 networks, at most half full.
     pub(crate) fn table(&self) -> Result<PathBuf> {
         let path = self.folder.join("table");
-        let age = path.metadata().and_then(|data| data.modified()).ok();
-        if let Some(modified) = age {
-            if modified.elapsed().is_ok_and(|age| age < TABLE_AGE) {
+        if path.exists() {
+            // One of another version of the format is of no use, either. The file's own time is that
+            // of its last change.
+            let now = eximrbl_table::now();
+            let is_young = |table: Table| now.saturating_sub(table.created()) < TABLE_AGE;
+            if Table::open(&path).is_ok_and(is_young) {
                 return Ok(path);
             }
             fs::remove_file(&path)?;
@@ -205,6 +207,8 @@ fn eximrbld_user() -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use eximrbl_table::Network;
 
     use super::*;
@@ -214,12 +218,28 @@ mod tests {
     fn the_table_has_the_entries_and_no_others() {
         let folder = tempfile::tempdir().unwrap();
         let data = Data { entries: 1600, folder: folder.path().to_owned() };
-        let table = eximrbl_table::Table::open(&data.table().unwrap()).unwrap();
+        let table = Table::open(&data.table().unwrap()).unwrap();
         let now = eximrbl_table::now();
         assert_eq!(table.entries(now).count(), 1700);
         let is_there = |address| table.entry(Network::host(address), now).is_some();
         assert!((0..1600).all(|number| is_there(ipv4(number).into())));
         assert!(!(1600..3200).any(|number| is_there(ipv4(number).into())));
+    }
+
+    /// Caught: any file taken for a table.
+    #[test]
+    fn what_is_no_table_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data { entries: 1600, folder: folder.path().to_owned() };
+        fs::write(folder.path().join("table"), "of another time").unwrap();
+        let path = data.table().unwrap();
+        assert!(Table::open(&path).is_ok());
+        // And what is one stays.
+        fs::rename(&path, folder.path().join("first")).unwrap();
+        fs::hard_link(folder.path().join("first"), &path).unwrap();
+        let again = data.table().unwrap();
+        let same = |path: &Path| path.metadata().unwrap().ino();
+        assert_eq!(same(&again), same(&folder.path().join("first")));
     }
 
     /// Caught: a file that was broken off taken for the whole.

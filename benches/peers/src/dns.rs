@@ -2,7 +2,7 @@
 //!
 //! All are started first and stopped (SIGSTOP) while another is asked. In each round every server
 //! has its turn before the next round, so that whatever the machine does meanwhile meets all of them.
-//! A server that fails is reported and left out from there on.
+//! A server that fails is reported and left out from there on; what was measured before stays.
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -94,7 +94,7 @@ pub(crate) fn label(kind: Kind) -> &'static str {
 pub(crate) struct Comparison {
     /// IPv4 addresses listed.
     pub(crate) entries: u32,
-    /// In the order of the tables; those that failed are not there.
+    /// In the order of the tables; those that could not be started are not there.
     pub(crate) figures: Vec<(Which, Figures)>,
 }
 
@@ -121,6 +121,10 @@ fn compare(settings: &Settings, entries: u32) -> Result<Comparison> {
             Queries::new(kind, if kind == Kind::Ipv6 { data.networks() } else { entries });
         // The plain queries are what is compared; the others have shorter runs.
         let time = if kind == Kind::A { settings.time } else { settings.time / 3 };
+        if kind == Kind::A {
+            // Long enough for all of the data to have been touched.
+            servers.each(|server| server.warm_up(&mut queries, settings.time / 2));
+        }
         for _ in 0..settings.rounds {
             servers.each(|server| {
                 if kind != Kind::Ipv6 || server.which().is_for_ipv6() {
@@ -149,7 +153,10 @@ fn compare(settings: &Settings, entries: u32) -> Result<Comparison> {
     let mut figures = Vec::new();
     for server in servers.0 {
         figures.push((server.which(), server.figures));
-        if let Err(error) = server.process.end() {
+        // One that has failed is ended by force, when it is dropped.
+        if !server.failed
+            && let Err(error) = server.process.end()
+        {
             println!("  {error:#}");
         }
     }
@@ -160,21 +167,21 @@ fn report_failure(which: Which, error: &anyhow::Error) {
     println!("  {}: LEFT OUT from here on: {error:#}", which.name());
 }
 
-/// Those that have not failed.
+/// Those that were started.
 struct Servers(Vec<Running>);
 
 impl Servers {
-    /// Gives each its turn, alone.
+    /// Gives each its turn, alone, but for those that have failed.
     fn each(&mut self, mut work: impl FnMut(&mut Running) -> Result<()>) {
-        self.0.retain_mut(|server| {
+        for server in self.0.iter_mut().filter(|server| !server.failed) {
             let result = server.process.resume().and_then(|()| work(server));
             let result = result.and_then(|()| server.process.check());
             let result = result.and_then(|()| server.process.pause());
             if let Err(error) = &result {
                 report_failure(server.which(), error);
+                server.failed = true;
             }
-            result.is_ok()
-        });
+        }
     }
 }
 
@@ -183,6 +190,7 @@ struct Running {
     server: Server,
     process: Process,
     figures: Figures,
+    failed: bool,
 }
 
 impl Running {
@@ -205,16 +213,21 @@ impl Running {
             if start.len() == rounds {
                 process.pause()?;
                 let figures = Figures { start, ..Figures::default() };
-                return Ok(Self { server, process, figures });
+                return Ok(Self { server, process, figures, failed: false });
             }
             process.end()?;
         }
     }
 
+    /// A run that is not counted.
+    fn warm_up(&mut self, queries: &mut Queries, time: Duration) -> Result<()> {
+        queries.set_echoed(self.which() == Which::Echo);
+        saturate::warm_up(self.server.address, queries, time)
+    }
+
     /// One run under saturating load, after a short one that is not counted.
     fn saturate(&mut self, queries: &mut Queries, kind: Kind, time: Duration) -> Result<Run> {
-        queries.set_echoed(self.which() == Which::Echo);
-        saturate::warm_up(self.server.address, queries, WARM_UP)?;
+        self.warm_up(queries, WARM_UP)?;
         let before = self.process.cpu_time();
         let answers = saturate::run(self.server.address, queries, time)?;
         let cpu = self.process.cpu_time().since(before);

@@ -52,7 +52,7 @@ pub(crate) fn dns_short(machine: &str, comparisons: &[Comparison]) -> String {
         head.push("µs of CPU each".to_owned());
     }
     let last = comparisons.last().unwrap_or(few);
-    head.extend(["first answer after".to_owned(), "memory".to_owned()]);
+    head.extend(["first answer after".to_owned(), "RSS".to_owned()]);
     let mut table = Table::new(head);
     for (which, _) in &few.figures {
         let mut row = vec![which.name().to_owned()];
@@ -67,6 +67,7 @@ pub(crate) fn dns_short(machine: &str, comparisons: &[Comparison]) -> String {
         row.push(value(standing.map(|figures| figures.memory.rss as f64), megabytes));
         table.add(row);
     }
+    let _ = writeln!(out, "![Answers a second and processor time](docs/benchmarks-dns.svg)\n");
     out += &table.text();
     out
 }
@@ -171,8 +172,9 @@ fn standing(comparison: &Comparison) -> String {
             row.push(format!("{}, {}", value(p50, microseconds), value(p99, microseconds)));
         }
         row.push(value(median(figures.start.iter().copied()), seconds));
-        row.push(megabytes(figures.memory.rss as f64));
-        row.push(megabytes(figures.memory.files as f64));
+        let memory = Some(figures.memory).filter(|memory| memory.rss > 0);
+        row.push(value(memory.map(|memory| memory.rss as f64), megabytes));
+        row.push(value(memory.map(|memory| memory.files as f64), megabytes));
         if asked {
             row.push(value(figures.dnsperf, rate));
         }
@@ -288,7 +290,7 @@ fn two(number: f64) -> String {
 
 /// Three figures are what the noise leaves.
 pub(crate) fn rate(rate: f64) -> String {
-    if rate >= 1000.0 { format!("{:.0}k", rate / 1e3) } else { format!("{rate:.0}") }
+    if rate >= 10_000.0 { format!("{:.0}k", rate / 1e3) } else { thousands(rate.round() as u64) }
 }
 
 fn microseconds(number: f64) -> String {
@@ -332,7 +334,7 @@ mod tests {
         assert_eq!(thousands(1000), "1,000");
         assert_eq!(thousands(10_000_000), "10,000,000");
         assert_eq!(rate(303_499.0), "303k");
-        assert_eq!(rate(12.4), "12");
+        assert_eq!(rate(1234.4), "1,234");
         assert_eq!(microseconds(61.8), "62 µs");
         assert_eq!(microseconds(1234.0), "1.23 ms");
         assert_eq!(seconds(0.0123), "12.3 ms");

@@ -215,27 +215,60 @@ mod tests {
     use super::*;
     use crate::query::Kind;
 
-    /// Caught: the answer's identifier not compared; the check of answers always true.
+    /// Long enough for any machine, in seconds.
+    const LATE: f64 = 30.0;
+
+    /// A server that sends each query back, changed.
+    fn serve(change: impl Fn(&mut [u8]) + Send + 'static) -> SocketAddr {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = server.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 512];
+            while let Ok((length, client)) = server.recv_from(&mut buffer) {
+                change(&mut buffer[..length]);
+                // The client may be gone.
+                let _ = server.send_to(&buffer[..length], client);
+            }
+        });
+        address
+    }
+
+    /// Asks a server that is to echo until there are so many of a kind.
+    fn ask(server: SocketAddr, echoed: bool, enough: impl Fn(&Answers) -> bool) -> Answers {
+        let mut queries = Queries::some(Kind::A, 1000, 5000);
+        queries.set_echoed(echoed);
+        let enough = |answers: &Answers| enough(answers) || answers.seconds > LATE;
+        run_until(server, &queries, enough).unwrap()
+    }
+
+    /// Caught: all answers of the echo server taken for right.
     #[test]
-    fn the_echo_is_right_for_itself_and_wrong_for_a_name_server() {
+    fn the_echo_is_right_as_it_is_and_wrong_when_changed() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();
         std::thread::spawn(move || crate::echo::serve(&server));
-        // Long enough for any machine.
-        let late = 30.0;
-
-        let mut queries = Queries::some(Kind::A, 1000, 5000);
-        queries.set_echoed(true);
-        let enough = |answers: &Answers| answers.right >= 2000 || answers.seconds > late;
-        let answers = run_until(address, &queries, enough).unwrap();
-        assert!(answers.right >= 2000);
-        assert_eq!(answers.wrong, 0);
+        let answers = ask(address, true, |answers| answers.right >= 2000);
+        assert!(answers.right >= 2000 && answers.wrong == 0, "{answers:?}");
         assert!(answers.listed > 0 && answers.listed < answers.right);
 
-        let queries = Queries::some(Kind::A, 1000, 5000);
-        let enough = |answers: &Answers| answers.wrong >= 2000 || answers.seconds > late;
-        let answers = run_until(address, &queries, enough).unwrap();
-        assert!(answers.wrong >= 2000);
-        assert_eq!(answers.right, 0);
+        let changed = serve(|query| query[20] ^= 1);
+        let answers = ask(changed, true, |answers| answers.wrong >= 500);
+        assert!(answers.wrong >= 500 && answers.right == 0, "{answers:?}");
+    }
+
+    /// Caught: what is no response taken for right.
+    #[test]
+    fn an_echo_is_no_right_answer_of_a_name_server() {
+        let answers = ask(serve(|_| ()), false, |answers| answers.wrong >= 500);
+        assert!(answers.wrong >= 500 && answers.right == 0, "{answers:?}");
+    }
+
+    /// Caught: the identifier not compared; lost queries not given up.
+    #[test]
+    fn answers_under_another_identifier_leave_the_queries_lost() {
+        // The same place, used another time.
+        let server = serve(|query| query[0] ^= 0x40);
+        let answers = ask(server, true, |answers| answers.lost >= 500);
+        assert!(answers.lost >= 500 && answers.right == 0, "{answers:?}");
     }
 }

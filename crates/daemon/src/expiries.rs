@@ -18,7 +18,7 @@ impl Expiries {
     pub(crate) fn of(table: &Table) -> Self {
         let moment = Moment::present();
         let clock = Clock::watch(moment, last_recorded(table));
-        let made = table.info(moment.now).created;
+        let made = table.created();
         let mut expiries = Self { clock, trust: Trust::Steady, made };
         // What it is at the start is what it is compared with.
         expiries.judge(moment);

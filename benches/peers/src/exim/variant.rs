@@ -86,11 +86,11 @@ impl Variant {
 
     /// For a Markdown table.
     pub(crate) fn title(self) -> String {
-        let name = self.name();
-        if name.starts_with('$') {
-            format!("`{}`", name.replace(" to socat", "` to socat"))
-        } else {
-            name.to_owned()
+        match (self, self.name()) {
+            (Self::PreloadedAcl, _) => "eximrbl.so, preloaded, by `${acl}`".to_owned(),
+            (Self::ReadSocket, _) => "`${readsocket}` to socat".to_owned(),
+            (_, name) if name.starts_with('$') => format!("`{name}`"),
+            (_, name) => name.to_owned(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! `PowerDNS` with its SQLite backend, as the first eximrbl of 2004 had it; with its caches, as
-//! they come.
+//! they come. When more queries wait than `max-queue-length` it ends itself, to be started again;
+//! here that would end the measurement.
 
 use anyhow::Result;
 
@@ -11,7 +12,8 @@ pub(super) fn prepare(site: &Site) -> Result<CommandLine> {
     let configuration = format!(
         "launch=gsqlite3\ngsqlite3-database={database}\nlocal-address={}\nlocal-port={}\n\
          socket-dir={folder}\ndaemon=no\nguardian=no\nwrite-pid=no\nwebserver=no\n\
-         receiver-threads=1\nsecurity-poll-suffix=\nquery-logging=no\nloglevel=3\n",
+         receiver-threads=1\nsecurity-poll-suffix=\nquery-logging=no\nloglevel=3\n\
+         max-queue-length=10000000\n",
         site.address.ip(),
         site.address.port()
     );
