@@ -99,6 +99,19 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(
     Err(_) => c"eximrbl",
 };
 
+#[cfg(not(miri))]
+use libc::strnlen;
+
+/// Miri has no strnlen(3).
+///
+/// # Safety
+/// As strnlen(3): bytes can be read up to a NUL or the bound.
+#[cfg(miri)]
+unsafe fn strnlen(text: *const c_char, most: usize) -> usize {
+    // SAFETY: the caller's promise.
+    (0..most).take_while(|&i| unsafe { *text.add(i) } != 0).count()
+}
+
 /// Calls `function` with the arguments, hands out what it yields, and returns `OK`.
 ///
 /// # Safety
@@ -154,9 +167,63 @@ unsafe fn arguments<'r, 'a>(
             if text.is_null() {
                 &[]
             } else {
-                slice::from_raw_parts(text, libc::strnlen(text.cast(), ARGUMENT_SIZE_MAX))
+                slice::from_raw_parts(text, strnlen(text.cast(), ARGUMENT_SIZE_MAX))
             }
         };
     }
     room
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What C would pass, as slices.
+    fn read(argc: c_int, strings: Option<&mut [*mut exim_uschar]>) -> Vec<Vec<u8>> {
+        let mut room: [&[u8]; ARGUMENTS_MAX] = [&[]; ARGUMENTS_MAX];
+        let argv = strings.map_or(std::ptr::null_mut(), <[_]>::as_mut_ptr);
+        // SAFETY: the tests pass null, or `argc` pointers that are null or to strings with a NUL
+        // (or of the longest length that is read), which outlive the call.
+        let read = unsafe { arguments(argc, argv, &mut room) };
+        read.iter().map(|text| text.to_vec()).collect()
+    }
+
+    /// Each string is read to its NUL and no further, or up to the bound; null is an empty one; what is
+    /// behind the last one is not looked at. Caught, by Miri alone: a read of one byte more; by
+    /// anybody: a bound left out, null not looked for.
+    #[test]
+    fn strings_are_read_to_their_ends_and_no_further() {
+        let (mut ip, mut odd) = (*b"192.0.2.1\0", *b"\xff\x80 \n\0behind");
+        // Without a NUL, and nothing behind it.
+        let mut long = vec![b'x'; ARGUMENT_SIZE_MAX];
+        let mut empty = [0_u8];
+        for argc in 0..=5 {
+            let strings = [
+                ip.as_mut_ptr(),
+                odd.as_mut_ptr(),
+                std::ptr::null_mut(),
+                long.as_mut_ptr(),
+                empty.as_mut_ptr(),
+            ];
+            // Exactly as many pointers as are announced.
+            let mut strings = strings[..argc].to_vec();
+            let expected: [&[u8]; 5] = [b"192.0.2.1", b"\xff\x80 \n", b"", &long, b""];
+            assert_eq!(read(argc as c_int, Some(&mut strings)), expected[..argc], "{argc}");
+        }
+    }
+
+    /// Caught: a missing array that is looked into; a negative count that wraps.
+    #[test]
+    fn what_is_missing_is_not_looked_for() {
+        for argc in [0, 1, 7] {
+            let texts = read(argc, None);
+            assert!(texts.iter().all(Vec::is_empty), "{argc}: {texts:?}");
+        }
+        // They are told in Exim's log, which is C's.
+        if !cfg!(miri) {
+            for argc in [-1, 8, c_int::MAX, c_int::MIN] {
+                assert!(read(argc, None).is_empty(), "{argc}");
+            }
+        }
+    }
 }

@@ -112,7 +112,14 @@ impl Held {
                     self.opened = Some(Opened::Writable(table));
                 }
             }
-            _ => self.opened = open_or_tell(path),
+            held => {
+                // What a resize has replaced is read until the new one can be opened.
+                let is_kept = held.as_ref().is_some_and(|table| table.is_succeeded_at(path));
+                let opened = open_or_tell(path);
+                if opened.is_some() || !is_kept {
+                    self.opened = opened;
+                }
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs the Debian packages that building, tests and the demonstration need.
 #
-# Run as root by tests/run.sh, .ci/run and examples/demo.sh. Does nothing when all are there.
+# Run as root by tests/run.sh, .ci/run and examples/demo.sh, and by benches/*.sh with the names of
+# further packages as arguments. Does nothing when all are there.
 # No service of an installed package is left running or enabled; a service that ran before runs
 # on. Nothing is installed that would drive out another mail server.
 set -euo pipefail
@@ -13,18 +14,27 @@ packages=(
     exim4-daemon-heavy         # the Exim that has dlfunc
     exim4-dev                  # Debian's headers, to compare ours with
     unbound bind9-dnsutils     # a real resolver, and dig
+    nsd knot knot-dnsutils     # name servers that serve the same list, to compare answers; kdig
+    spamassassin rspamd        # spam filters that ask the list
     swaks                      # SMTP for people to read
     faketime                   # sets the time for programs under test
     iproute2 procps            # namespaces, ss, sysctl
     strace                     # counts Exim's system calls
     systemd                    # checks the unit file; a container may lack it
 )
+packages+=("$@")
 # What runs by itself after an installation, and the package that brings it.
 declare -A services=(
     [exim4.service]=exim4-base
     [exim4-base.timer]=exim4-base
     [unbound.service]=unbound
     [unbound-resolvconf.service]=unbound
+    [nsd.service]=nsd
+    [knot.service]=knot
+    [rspamd.service]=rspamd
+    [spamassassin-maintenance.timer]=spamassassin
+    [rbldnsd.service]=rbldnsd
+    [pdns.service]=pdns-server
 )
 
 die() {
@@ -75,6 +85,10 @@ if [[ ${#missing[@]} -gt 0 ]]; then
     fi
     output=$(apt-get "${options[@]}" install "${missing[@]}" 2>&1) ||
         die "installation failed: $output"
+    # spamassassin's installation leaves one running.
+    if command -v gpgconf >/dev/null && [[ -d /var/lib/spamassassin/sa-update-keys ]]; then
+        gpgconf --homedir /var/lib/spamassassin/sa-update-keys --kill gpg-agent 2>/dev/null || true
+    fi
 
     if has_systemd; then
         for service in "${ran[@]}"; do
@@ -86,6 +100,10 @@ if [[ ${#missing[@]} -gt 0 ]]; then
         done
     fi
 fi
+
+# For tests of postscreen; where it cannot be had, those fail and say so.
+top=$(dirname "$(dirname "$(realpath "${BASH_SOURCE[0]}")")")
+"$top/tests/postfix.sh" "$(realpath -m "${CARGO_TARGET_DIR:-$top/target}")/postfix" || true
 
 command -v cargo >/dev/null || die "cargo not found in the PATH of root. Install Rust from \
 https://rustup.rs; if it is another user's, run: sudo env \"PATH=\$PATH\" $0"

@@ -220,6 +220,37 @@ fn frozen_words_are_told_once() {
     }
 }
 
+/// A full table whose lives are all frozen, though none has replaced it: damage again. Nobody can be
+/// evicted there, however often that is tried, so a new client is refused as if others had always been
+/// faster, and it is told once. Caught: tries without end; a refusal that is not told, or not counted.
+#[test]
+fn a_place_where_nobody_gets_on_is_told_once() {
+    let stage = stage();
+    let mut caller = stage.start();
+    for i in 0..SLOTS {
+        record(&mut caller, &client(i), 1);
+    }
+    let file = OpenOptions::new().read(true).write(true).open(stage.table_path()).unwrap();
+    let length = file.metadata().unwrap().len();
+    let lives = (bodies(length)..length).step_by(8 * 7).take(SLOTS as usize);
+    for offset in lives {
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, offset).unwrap();
+        let frozen = u64::from_ne_bytes(word) | 1 << 14;
+        file.write_all_at(&frozen.to_ne_bytes(), offset).unwrap();
+    }
+    for n in 1..=3 {
+        record(&mut caller, &client(100), 1);
+        assert_eq!(caller.call("rbl_listed", &[&client(100)]), "no");
+        assert_eq!(count(&stage, Counter::RefusedContention), n);
+    }
+    for i in 0..SLOTS {
+        assert_eq!(caller.call("rbl_listed", &[&client(i)]), "yes", "who is there stays");
+    }
+    let line = "eximrbl: rbl_record: too many writers at one place at once; try again";
+    assert_eq!(caller.end(), [line]);
+}
+
 /// Where the bodies of a table of 16 slots begin: they take the last page.
 fn bodies(length: u64) -> u64 {
     assert_eq!((length - 4096) % 65_536, 0, "the layout has changed");

@@ -32,6 +32,37 @@ fn open_files_exhausted_later() {
     assert_eq!(caller.end(), [""; 0]);
 }
 
+/// The table is resized while no descriptor is left to open the new one with: look-ups go on in the old
+/// one, changes are refused and told. With descriptors, all is in the new one.
+///
+/// Caught: the table let go of because the new one cannot be opened; entries that were carried over not
+/// read in the old one.
+#[test]
+fn open_files_exhausted_while_the_table_is_resized() {
+    let stage = Stage::new();
+    let mut caller = stage.start();
+    works(&stage, &mut caller);
+    let count = stage.entry(CLIENT).unwrap().count;
+    caller.limit("files", Some(3));
+    assert_eq!(stage.table().resize(4096).unwrap().slots, 4096);
+    // In the second of the resize, in which the library has looked already perhaps, and later.
+    for _ in 0..3 {
+        assert_eq!(caller.call("rbl_listed", &[CLIENT]), "yes");
+        assert!(caller.call("rbl_lookup", &[CLIENT]).contains(&format!(" count={count} ")));
+        caller.call("rbl_record", &[CLIENT]);
+        next_second();
+    }
+    assert_eq!(stage.entry(CLIENT).unwrap().count, count);
+    caller.limit("files", None);
+    next_second();
+    caller.call("rbl_record", &[CLIENT]);
+    assert_eq!(stage.entry(CLIENT).unwrap().count, count + 1);
+    works(&stage, &mut caller);
+    let logged = caller.end();
+    assert!(logged.iter().any(|line| line.contains("raise the limit of open files")), "{logged:?}");
+    assert!(logged.iter().all(|line| !line.contains("panic")), "{logged:?}");
+}
+
 /// The table cannot be mapped: as under `ulimit -v`, or when overcommitting is forbidden.
 #[test]
 fn no_address_space_to_map_it() {

@@ -52,6 +52,7 @@ pub use self::{
     process::{Process, finished, run},
     scratch::{Scratch, set_mode, text_of},
     smtp::{Reply, Smtp},
+    socket::udp_inside,
     unbound::Unbound,
     wait::wait_until,
 };

@@ -1,8 +1,8 @@
-//! TCP connections that start inside a namespace, from a chosen address.
+//! Sockets that start inside a namespace, from a chosen address.
 
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketType, bind, connect, ipproto, socket};
@@ -32,4 +32,20 @@ pub fn connect_inside(
         .join()
         .map_err(|_| io::Error::other("the connecting thread panicked"))?
         .map(TcpStream::from)
+}
+
+/// A UDP socket inside `namespace`, bound to `source` and connected to `target`.
+pub fn udp_inside(
+    namespace: &Namespace,
+    source: SocketAddr,
+    target: SocketAddr,
+) -> io::Result<UdpSocket> {
+    let namespace = File::open(namespace.path())?;
+    let worker = std::thread::spawn(move || -> io::Result<UdpSocket> {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        let socket = UdpSocket::bind(source)?;
+        socket.connect(target)?;
+        Ok(socket)
+    });
+    worker.join().map_err(|_| io::Error::other("the binding thread panicked"))?
 }

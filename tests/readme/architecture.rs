@@ -40,6 +40,7 @@ fn the_crates_stand_on_each_other_as_the_table_says() {
             "eximrbl-table",
             "eximrbl-zone",
             "eximrbl-dns",
+            "eximrbl-datagrams",
             "eximrbl-daemon",
             "eximrbl-tool"
         ]

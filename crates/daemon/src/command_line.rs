@@ -20,7 +20,8 @@ Examples:
   eximrbld --zone rbl.example.org --listen 127.0.0.1:5300 --table ./table
 
 Started as root, it binds its ports, makes the table if there is none, and then becomes the
-configured user (eximrbl by default). SIGHUP reloads zones and policy, SIGTERM stops.
+configured user (eximrbl by default). SIGHUP reloads zones, policy, limits, who may ask, and the
+secrets of cookies; SIGTERM stops.
 
 Exit status: 0 after SIGTERM or SIGINT, or when the configuration is good; 1 after an error;
 2 for a wrong command line."

@@ -179,7 +179,7 @@ impl Keeper {
         }
     }
 
-    /// Puts the configuration file's zones and policy in force. What is wrong is said, and then
+    /// Puts the configuration file's zones, policy and guard in force. What is wrong is said, and then
     /// all stays as it was.
     fn reload(&mut self) {
         notify_reloading();
@@ -231,13 +231,20 @@ impl Keeper {
     /// Removes what has expired, if the clock can be trusted, and takes back the slots of dead
     /// writers. `now` is the time that was judged: the clock may be set at any instant.
     fn sweep(&mut self, now: UnixSeconds, expiry: Expiry) {
-        if !self.shared.served().is_complete {
+        let served = self.shared.served();
+        if !served.is_complete || !served.table.is_policy_sound() {
             self.complete();
         }
         let Some(table) = self.writer.open(&self.shared.served().table) else { return };
         let swept = table.sweep(now, expiry);
         if swept.reclaimed > 0 {
             tracing::info!("took back {} slots of writers that died", swept.reclaimed);
+        }
+        if swept.shortened > 0 {
+            tracing::info!(
+                "{} entries would have outlived max_ttl, and now end by it",
+                swept.shortened
+            );
         }
         tracing::debug!("swept: {} expired", swept.expired);
     }

@@ -61,9 +61,13 @@ impl Served {
             return Ok(Self { service, tcp: config.dns.tcp.clone(), is_complete: false });
         };
         let zones = Zones::resolve(config, writable)?;
-        if has_policy && !is_in_force(&config.policy, &table.policy()) {
+        let is_sound = table.is_policy_sound();
+        if has_policy && !(is_sound && is_in_force(&config.policy, &table.policy())) {
             writable.set_policy(&config.policy)?;
             tracing::debug!("the policy of the configuration was written into the table");
+            if !is_sound {
+                tracing::warn!("the table's policy was damaged; the configuration's is in force");
+            }
         }
         let service = Service::new(config, table, zones, guard);
         Ok(Self { service, tcp: config.dns.tcp.clone(), is_complete: true })

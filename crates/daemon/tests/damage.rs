@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs::{self, OpenOptions, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -298,4 +298,36 @@ fn holes_that_cannot_be_filled_are_told() {
     daemon.wait_for("it has holes (a sparse copy?) and the disk has no room to fill them");
     assert_eq!(daemon.log().matches("ERROR").count(), 1, "{}", daemon.log());
     assert_eq!(daemon.ask("2.2.0.192.rbl.example", A).addresses(), LISTED);
+}
+
+/// Words of the table's policy that a power loss has spoilt, in both copies: the configuration's is in
+/// force again, and it is told. Caught: no look at the checksum, and a policy that is not written because
+/// it seems to be the same.
+#[test]
+fn a_damaged_policy_is_written_again() {
+    /// The first copy of the policy in the file, and its length, in words.
+    const POLICY: u64 = 1536;
+    const COPY: u64 = 4168;
+    let place = Place::new();
+    let table = place.table();
+    let daemon = Daemon::start(&place, &format!("[policy]\nthreshold = 2\n{PLAIN}"));
+    record(&table, "192.0.2.1", "rcpt");
+    let file = OpenOptions::new().write(true).open(&table).unwrap();
+    // The checksum alone, then the threshold.
+    for (damages, word) in [(1, 0), (2, 4)] {
+        for copy in [POLICY, POLICY + COPY] {
+            file.write_all_at(&7_u64.to_ne_bytes(), (copy + word) * 8).unwrap();
+        }
+        let told = "WARN the table's policy was damaged; the configuration's is in force";
+        common::wait_until(
+            || daemon.log().matches(told).count() == damages,
+            || format!("damage {damages}: {}", daemon.log()),
+        );
+        let table = WritableTable::open(&table).unwrap();
+        assert!(table.is_policy_sound());
+        assert_eq!(table.policy().threshold, 2);
+    }
+    assert!(daemon.ask("1.2.0.192.rbl.example", A).addresses().is_empty());
+    record(&table, "192.0.2.1", "rcpt");
+    assert_eq!(daemon.ask("1.2.0.192.rbl.example", A).addresses(), LISTED);
 }

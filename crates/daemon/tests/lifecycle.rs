@@ -87,9 +87,11 @@ fn a_bad_file_keeps_the_old_configuration_and_says_so() {
     let place = Place::new();
     let daemon = Daemon::start(&place, &format!("[policy]\nthreshold = 2\n{PLAIN}"));
     let path = place.configure("[policy]\nthreshold = 5\n[[zone]]\nname = \"new..example\"\n");
+    let text = fs::read_to_string(&path).unwrap();
+    let line = 1 + text.lines().position(|line| line.contains("new..example")).unwrap();
     daemon.signal(Signal::SIGHUP);
     daemon.wait_for(&format!(
-        "ERROR not reloaded, the old configuration stays: {}:13: zone[0].name: \"new..example\"",
+        "ERROR not reloaded, the old configuration stays: {}:{line}: zone[0].name: \"new..example\"",
         path.display()
     ));
     assert_eq!(daemon.ask("2.0.0.127.rbl.example", A).addresses(), [[127, 0, 0, 2]]);

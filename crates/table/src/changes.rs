@@ -202,11 +202,17 @@ impl<'a> Changes<'a> {
 
     /// Removes what has expired: see [`WritableTable::sweep`](crate::WritableTable::sweep).
     pub(crate) fn sweep(&self, now: UnixSeconds, expiry: Expiry) -> Swept {
-        let (slots, floor) = (self.slots(), self.policy_block().terms().floor);
+        let (slots, policy) = (self.slots(), self.policy_block());
+        let terms = policy.terms();
+        // By a damaged policy's floor, all entries might seem to have expired.
+        let is_due = expiry == Expiry::Due && policy.is_sound();
+        let due = is_due.then_some((now, terms.floor));
         let mut swept = Swept::default();
         for slot in 0..slots.len() {
-            let due = (expiry == Expiry::Due).then_some((now, floor));
             match slots.sweep(slot, due, self.liveness()) {
+                SlotSwept::Nothing if is_due && slots.shorten(slot, now, terms.max_ttl) => {
+                    swept.shortened += 1;
+                }
                 SlotSwept::Nothing => {}
                 SlotSwept::Reclaimed => swept.reclaimed += 1,
                 SlotSwept::Expired(network) => {

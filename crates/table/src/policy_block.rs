@@ -5,6 +5,11 @@
 //! policy was never touched. Readers take the copy that counts, and look at the sequence again:
 //! if it moved, they read again. Writers exclude each other by a lock on the file (only the
 //! daemon and the tool write), which the kernel drops when they die.
+//!
+//! After a power loss a copy may be neither the old policy nor the new one. Its checksum tells that, but
+//! readers do not look at it: they have nothing better to go by, so each value is kept within its
+//! bounds instead, and is used. The daemon looks every few seconds, and at every start, and writes
+//! the configuration's policy again; until then no sweep removes anything by the damaged one.
 
 #[cfg(all(test, loom))]
 mod model;

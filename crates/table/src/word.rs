@@ -218,6 +218,12 @@ impl Life {
         Self::new(self.deadline(), self.count(), self.is_white(), generation)
     }
 
+    /// The same life with another end.
+    pub(crate) fn ending_at(self, deadline: u32) -> Self {
+        let generation = self.0 as u32 & LIFE_GENERATION_MASK;
+        Self::new(deadline, self.count(), self.is_white(), generation)
+    }
+
     pub(crate) fn is_endless(self) -> bool {
         self.deadline() == ENDLESS
     }

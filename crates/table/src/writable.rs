@@ -115,6 +115,8 @@ pub struct Swept {
     pub expired: u64,
     /// Slots taken back from dead writers.
     pub reclaimed: u64,
+    /// Entries whose end was brought forward, for they would have outlived `max_ttl`.
+    pub shortened: u64,
 }
 
 impl WritableTable {
@@ -273,6 +275,10 @@ impl WritableTable {
 
     /// Removes what has expired, if that is due, with an event each, and takes back slots of dead
     /// writers. For the daemon, every few seconds: 1 ms for a million slots.
+    ///
+    /// What was reported while the clock was ahead, or before `max_ttl` was lowered, may be listed for
+    /// longer than `max_ttl`: its end is brought forward. Nothing is removed or shortened by a policy
+    /// that is damaged.
     pub fn sweep(&self, now: UnixSeconds, expiry: Expiry) -> Swept {
         Changes::new(self.latest()).sweep(now, expiry)
     }

@@ -79,6 +79,36 @@ fn life_is_capped_at_max_ttl_and_the_count_at_its_width() {
     assert_eq!((entry.remaining, entry.count), (604_800, 262_143));
 }
 
+/// What was reported while the clock was a month ahead, or under a longer `max_ttl`, ends by `max_ttl`
+/// once it is swept; what ends by hand only, and what is white, does not; nor does anything while the
+/// clock is not to be trusted. Caught: lives that are not shortened; white ones that are; a held sweep
+/// that shortens.
+#[test]
+fn a_sweep_cuts_lives_to_max_ttl() {
+    const MONTH: u32 = 30 * 86_400;
+    const WEEK: u32 = 604_800;
+    let table = table();
+    table.record(&report("192.0.2.1"), NOW + MONTH).unwrap();
+    table.record(&report("192.0.2.1"), NOW + MONTH).unwrap();
+    table.record_endless(&report("192.0.2.2"), NOW).unwrap();
+    table.white(network("192.0.2.3"), Some(MONTH), LOCAL, NOW).unwrap();
+    table.record(&report("192.0.2.4"), NOW).unwrap();
+    let left = |client| entry(&table, client, NOW).remaining;
+    let swept = |expiry| table.sweep(NOW, expiry).shortened;
+    assert_eq!(left("192.0.2.1"), MONTH + 1200);
+    assert_eq!((swept(Expiry::Held), left("192.0.2.1")), (0, MONTH + 1200));
+    assert_eq!((swept(Expiry::Due), left("192.0.2.1")), (1, WEEK));
+    assert_eq!((left("192.0.2.2"), left("192.0.2.3")), (u32::MAX, MONTH));
+    assert_eq!((left("192.0.2.4"), swept(Expiry::Due)), (600, 0));
+    let seen = entry(&table, "192.0.2.1", NOW);
+    assert_eq!((seen.count, seen.reasons, seen.reporters), (2, 1 << REJECT_BIT, 1 << LOCAL));
+
+    table.set_policy(&Policy { max_ttl: 3600, ..Policy::default() }).unwrap();
+    assert_eq!((swept(Expiry::Due), left("192.0.2.1")), (1, 3600));
+    assert_eq!(table.record(&report("192.0.2.1"), NOW).unwrap().count, 3);
+    assert_eq!(left("192.0.2.1"), 3600);
+}
+
 #[test]
 fn the_policy_sets_ttls_weights_and_prefix() {
     let table = table();

@@ -166,8 +166,10 @@ fn a_table_that_is_too_small_is_refused() {
     assert!(matches!(error, ResizeError::TooSmall { live: 300, least: 400, .. }), "{error}");
     assert!(table.is_current(&path));
     assert_eq!(names(folder.path()), ["table"]);
-    assert_eq!(table.resize(400).unwrap().slots, 400);
-    assert_eq!(table.entries(now()).count(), 300);
+    let resized = table.resize(400).unwrap();
+    assert_eq!(resized.slots, 400);
+    // So full, an entry may find no room in its two buckets, depending on the table's seed.
+    assert_eq!(table.entries(now()).count() as u64 + resized.evicted, 300);
 }
 
 /// A symbolic link in the table's place stays one; the table is replaced where it lies.

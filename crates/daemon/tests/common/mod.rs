@@ -7,7 +7,7 @@ mod packet;
 mod statistics;
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -229,8 +229,13 @@ pub(crate) fn fails(arguments: &[&str]) -> (Option<i32>, String) {
 pub(crate) fn receive(socket: &UdpSocket, patience: Duration) -> Option<Response> {
     socket.set_read_timeout(Some(patience)).unwrap();
     let mut buffer = [0; 65_535];
-    let length = socket.recv(&mut buffer).ok()?;
-    Some(Response::new(&buffer[..length]))
+    loop {
+        match socket.recv(&mut buffer) {
+            Ok(length) => return Some(Response::new(&buffer[..length])),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Reads one response from a TCP connection.

@@ -1,6 +1,7 @@
 //! OPT records and their options (RFC 6891), made and read by hand; and queries from any address of
 //! loopback.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
@@ -101,6 +102,12 @@ impl Daemon {
 /// The next response; one must come.
 pub(crate) fn receive_patiently(socket: &UdpSocket) -> Response {
     let mut buffer = [0; 65_535];
-    let length = socket.recv(&mut buffer).expect("a response");
-    Response::new(&buffer[..length])
+    loop {
+        match socket.recv(&mut buffer) {
+            Ok(length) => return Response::new(&buffer[..length]),
+            // Whoever stops and continues this process interrupts a receive with a time limit.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("no response: {error}"),
+        }
+    }
 }

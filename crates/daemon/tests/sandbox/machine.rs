@@ -20,8 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// group.
 ///
 /// Every file system of this machine but the special ones becomes the lower layer of an overlay.
-/// /dev has what every container has. `pivot_root`, since systemd mounts and unmounts. What this
-/// machine has enabled to listen (another name server's port 53) stays off.
+/// /dev has what every container has. `pivot_root`, since systemd mounts and unmounts.
 const BOOT: &str = r#"
 set -e
 base=$1
@@ -62,7 +61,6 @@ cd "$root"
 pivot_root . mnt
 cd /
 umount -l /mnt
-rm -rf /etc/systemd/system/sockets.target.wants
 exec env -i container=eximrbl PATH="$PATH" /lib/systemd/systemd --unit=basic.target
 "#;
 

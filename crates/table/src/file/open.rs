@@ -32,6 +32,13 @@ pub(crate) struct FileIdentity {
     length: u64,
 }
 
+impl FileIdentity {
+    /// Whether both are one file, whatever its length was and is.
+    pub(crate) fn is_same_file(self, other: Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
 /// Why a table was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -147,14 +154,10 @@ pub(crate) enum Retired {
 /// Opens, maps and checks. Nothing past the header is touched before the file is known to be as
 /// long as its header says.
 pub(crate) fn open(path: &Path, access: Access, retired: Retired) -> Result<Opened, OpenError> {
-    let named = || path.to_path_buf();
-    let system = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => OpenError::Missing { path: named() },
-        io::ErrorKind::PermissionDenied => {
-            OpenError::Denied { path: named(), found: rights_of(path) }
-        }
-        _ => OpenError::System { path: named(), error },
-    };
+    try_open(path, access, retired).map_err(|misfit| misfit.at(path))
+}
+
+fn try_open(path: &Path, access: Access, retired: Retired) -> Result<Opened, Misfit> {
     let file = OpenOptions::new()
         .read(true)
         .write(access == Access::Write)
@@ -164,61 +167,80 @@ pub(crate) fn open(path: &Path, access: Access, retired: Retired) -> Result<Open
         .open(path)
         .map_err(|error| match error.raw_os_error() {
             // What open(2) says of directories, sockets and FIFOs nobody reads.
-            Some(libc::EISDIR | libc::ENXIO | libc::ENODEV) => {
-                OpenError::NotAFile { path: named() }
-            }
-            _ => system(error),
+            Some(libc::EISDIR | libc::ENXIO | libc::ENODEV) => Misfit::NotAFile,
+            _ => Misfit::System(error),
         })?;
-    let metadata = file.metadata().map_err(system)?;
+    let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(OpenError::NotAFile { path: named() });
+        return Err(Misfit::NotAFile);
     }
     let mode = metadata.mode() & 0o7777;
     if mode & 0o002 != 0 {
-        return Err(OpenError::WorldWritable { path: named(), mode });
+        return Err(Misfit::WorldWritable(mode));
     }
 
     if metadata.len() == 0 {
-        return Err(OpenError::Empty { path: named() });
+        return Err(Misfit::Empty);
     }
     // The header is looked at through the mapping, which is as long as the file is: one system
     // call less for each of Exim's children. It must be there whole, or touching it is a SIGBUS.
     let length = usize::try_from(metadata.len()).ok().filter(|&length| length >= HEADER_BYTES);
-    let Some(length) = length else { return Err(OpenError::NotATable { path: named() }) };
+    let Some(length) = length else { return Err(Misfit::NotATable) };
     let mut options = MmapOptions::new();
     options.len(length);
     let map = match access {
         Access::Read => options.map_raw_read_only(&file),
         Access::Write => options.map_raw(&file),
-    }
-    .map_err(system)?;
+    }?;
     let memory = Memory::Mapped(map);
     // Whatever another process writes into the header from now on: where the sections lie was
     // decided by these words, and their end is the mapping's.
-    let layout = check(memory.words(), metadata.len()).map_err(|misfit| misfit.at(path))?;
+    let layout = check(memory.words(), metadata.len())?;
     if retired == Retired::Refused && memory.words()[header::RETIRED].load(Ordering::Relaxed) != 0 {
-        return Err(OpenError::Retired { path: named() });
+        return Err(Misfit::Retired);
     }
     let identity = identity_of(&metadata);
     Ok(Opened { memory, layout, identity })
 }
 
-/// What is wrong with a header; [`Misfit::at`] says of which file.
+/// What is wrong with a file; [`Misfit::at`] says of which one.
 enum Misfit {
+    System(io::Error),
+    NotAFile,
+    WorldWritable(u32),
+    Empty,
     NotATable,
     Version(u64),
     Damaged(&'static str),
     Length { found: u64, expected: u64 },
+    Retired,
+}
+
+impl From<io::Error> for Misfit {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
 }
 
 impl Misfit {
-    fn at(self, path: &Path) -> OpenError {
-        let path = path.to_path_buf();
+    fn at(self, file: &Path) -> OpenError {
+        let path = file.to_path_buf();
         match self {
+            Self::System(error) => match error.kind() {
+                io::ErrorKind::NotFound => OpenError::Missing { path },
+                io::ErrorKind::PermissionDenied => {
+                    OpenError::Denied { path, found: rights_of(file) }
+                }
+                _ => OpenError::System { path, error },
+            },
+            Self::NotAFile => OpenError::NotAFile { path },
+            Self::WorldWritable(mode) => OpenError::WorldWritable { path, mode },
+            Self::Empty => OpenError::Empty { path },
             Self::NotATable => OpenError::NotATable { path },
             Self::Version(found) => OpenError::Version { path, found, expected: layout::VERSION },
             Self::Damaged(what) => OpenError::Damaged { path, what },
             Self::Length { found, expected } => OpenError::Length { path, found, expected },
+            Self::Retired => OpenError::Retired { path },
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(not(loom))]
 use super::BODY;
+use super::resize::Beside;
 use super::{BUCKET, Place, Slots, field};
 use crate::decision::{Entry, UnixSeconds};
 use crate::network::Network;
@@ -44,7 +45,10 @@ impl View {
 impl Slots<'_> {
     /// The key's entry, alive or expired.
     pub(crate) fn lookup(&self, place: &Place) -> Option<View> {
-        if self.old.is_some() { self.lookup_twice(place) } else { self.lookup_here(place) }
+        match self.beside {
+            Beside::Nothing => self.lookup_here(place),
+            _ => self.lookup_beside(place),
+        }
     }
 
     /// The key's entry in this table alone.

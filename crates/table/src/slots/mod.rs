@@ -75,7 +75,7 @@ pub(crate) use liveness::Liveness;
 pub(crate) use lookup::View;
 #[cfg(not(loom))]
 pub(crate) use repair::Bits;
-use resize::Old;
+use resize::Beside;
 #[cfg(not(loom))]
 pub(crate) use sweep::Swept;
 pub(crate) use update::Applied;
@@ -123,8 +123,8 @@ pub(crate) struct Slots<'a> {
     seed: Seed,
     /// Whether this process has yet to write to a body: see [`Slots::writing_first`].
     writes_first: bool,
-    /// The slots of the table that this one replaces, until all of theirs are settled.
-    old: Option<Old<'a>>,
+    /// What else counts beside them.
+    beside: Beside<'a>,
 }
 
 /// Where a key may live, and how it is recognised there.
@@ -159,7 +159,7 @@ impl<'a> Slots<'a> {
         seed: Seed,
     ) -> Self {
         debug_assert!(controls.len() == bodies.len() && controls.len() >= 2 * BUCKET);
-        Self { controls, bodies, seed, writes_first: false, old: None }
+        Self { controls, bodies, seed, writes_first: false, beside: Beside::Nothing }
     }
 
     /// The same slots, for a process's first change of an entry: the body is written to before

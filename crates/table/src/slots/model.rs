@@ -368,6 +368,25 @@ fn loom_steal_against_publish() {
     });
 }
 
+/// The sweep brings an entry's end forward while two report: both count. Caught: a plain store of the
+/// shortened life.
+#[test]
+fn loom_shortening_against_reports() {
+    explore(|| {
+        let heap = Arc::new(Heap::new());
+        record(&heap, 1, LATER).unwrap();
+        let report: fn(&Heap) = |heap| assert!(record(heap, 1, NOW).is_ok());
+        together(
+            &heap,
+            vec![report, report, |heap| {
+                heap.slots().shorten(0, NOW, 5000);
+                heap.slots().shorten(1, NOW, 5000);
+            }],
+        );
+        assert_eq!(heap.visible(network(1)), [3]);
+    });
+}
+
 /// The sweep ends an expired entry while a report begins it anew: the report is never lost.
 #[test]
 fn loom_sweep_against_restart() {

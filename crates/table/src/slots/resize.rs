@@ -9,6 +9,7 @@
 //!   then e becomes MOVED
 //! END, in the new table: the entry of the old one becomes MOVED first
 //! LOOKUP: the new table; on a miss the old one; on a miss the new one once more
+//! LOOKUP by who has the old table alone, and cannot open the new one: MOVED entries as if READY
 //! ```
 //!
 //! What holds, and why:
@@ -43,6 +44,17 @@ pub(super) struct Old<'a> {
     bodies: &'a [[AtomicU64; BODY]],
 }
 
+/// What counts beside a table's own entries.
+#[derive(Clone, Copy)]
+pub(super) enum Beside<'a> {
+    /// Nothing, but for the time of a resize.
+    Nothing,
+    /// The slots that these replace, until all of theirs are settled.
+    Old(Old<'a>),
+    /// What was carried over from these into a table that cannot be opened here.
+    Moved,
+}
+
 /// An entry of the old table, frozen.
 #[derive(Clone, Copy)]
 pub(super) struct Frozen {
@@ -62,25 +74,35 @@ pub(super) enum Carried {
 impl<'a> Slots<'a> {
     /// The same slots, which take the place of `old` ones.
     pub(crate) fn replacing(self, old: Option<Slots<'a>>) -> Self {
-        let old = old.map(|old| Old { controls: old.controls, bodies: old.bodies });
-        Self { old, ..self }
+        let Some(Slots { controls, bodies, .. }) = old else { return self };
+        Self { beside: Beside::Old(Old { controls, bodies }), ..self }
+    }
+
+    /// The same slots, for look-ups by who cannot open the table that has replaced theirs: what was
+    /// carried over is seen here as it was at that moment.
+    pub(crate) fn with_moved(self) -> Self {
+        Self { beside: Beside::Moved, ..self }
     }
 
     /// Whether these take the place of others.
     pub(crate) fn is_replacing(&self) -> bool {
-        self.old.is_some()
+        matches!(self.beside, Beside::Old(_))
     }
 
     /// The slots that these replace.
     pub(crate) fn old(&self) -> Option<Slots<'a>> {
-        self.old.map(|old| Slots::new(old.controls, old.bodies, self.seed))
+        let Beside::Old(old) = self.beside else { return None };
+        Some(Slots::new(old.controls, old.bodies, self.seed))
     }
 
     /// The key's entry in whichever of the two tables counts.
     #[cold]
     #[inline(never)]
-    pub(super) fn lookup_twice(&self, place: &Place) -> Option<View> {
-        let in_old = || self.old().and_then(|old| old.lookup_here(&old.place(place.network)));
+    pub(super) fn lookup_beside(&self, place: &Place) -> Option<View> {
+        let in_old = || match self.old() {
+            Some(old) => old.lookup_here(&old.place(place.network)),
+            None => self.lookup_moved(place),
+        };
         // The last look finds what was carried over between the first two. Pairs with the release of
         // `set_moved`: who sees MOVED sees the entry in the new table.
         let again = || {
@@ -276,6 +298,17 @@ impl<'a> Slots<'a> {
             let is_its = control.is_ready_with(place.tag) && self.life(slot).is_of(control)
                 || control.is_moved_with(place.tag);
             is_its && self.has_key(slot, network)
+        })
+    }
+
+    /// The key's entry as it was when it was carried over. Its words are there still: nobody swaps a
+    /// frozen life, and no slot of an old table is used again.
+    fn lookup_moved(&self, place: &Place) -> Option<View> {
+        place.slots().find_map(|slot| {
+            let control = self.control(slot);
+            let is_its = control.is_moved_with(place.tag) && self.has_key(slot, place.network);
+            let view = is_its.then(|| self.view(slot, control, self.life(slot), place.network))?;
+            view.life.is_of(control).then_some(view)
         })
     }
 

@@ -306,6 +306,31 @@ fn a_lookup_finds_the_entry_at_every_step() {
     assert_eq!(pair.count(network(1)), Some(2));
 }
 
+/// Who has the old table alone, and cannot open the new one, reads there what was carried over, as it
+/// was then; and he has but one answer, whoever carries it over meanwhile. Caught: `lookup_moved` left
+/// out, and without its look at the key.
+#[test]
+fn what_was_carried_over_is_read_in_the_old_table_if_need_be() {
+    let pair = Pair::new();
+    for reason in [2, 9] {
+        record(&pair.old(), network(1), &Change { reason, ..rejection(NOW) }).unwrap();
+    }
+    let old = pair.old().with_moved();
+    let (place, other) = (old.place(network(1)), old.place(network(2)));
+    let before = old.lookup(&place).unwrap().entry(NOW);
+    pair.freeze(network(1));
+    assert_eq!(old.lookup(&place).unwrap().entry(NOW), before);
+    enter(&pair.new_slots(), network(1));
+    assert!(pair.old().lookup(&place).is_none(), "by who can look into the new one");
+    assert_eq!(old.lookup(&place).unwrap().entry(NOW), before);
+    // Another key of the same tag: the key itself decides.
+    assert!(old.lookup(&Place { tag: place.tag, ..other }).is_none());
+    let refused = old.update(&place, &rejection(NOW), &ALIVE, |_| ());
+    assert_eq!(refused.unwrap_err(), Refusal::Retired);
+    let ended = old.forget(&place, NOW, FLOOR, |_| true);
+    assert_eq!(ended.unwrap_err(), Refusal::Retired);
+}
+
 /// What has expired is left behind.
 #[test]
 fn an_expired_entry_is_not_carried_over() {

@@ -4,7 +4,7 @@ use super::liveness::Liveness;
 use super::{Slots, evict};
 use crate::decision::UnixSeconds;
 use crate::network::Network;
-use crate::word::State;
+use crate::word::{State, deadline_after};
 
 impl Slots<'_> {
     /// Takes a slot back whose owner died, and ends the slot's entry if it has expired by `due`,
@@ -40,6 +40,19 @@ impl Slots<'_> {
             }
             _ => Swept::Nothing,
         }
+    }
+
+    /// Cuts the life of a slot's entry to `most` seconds from now, if it is black, ends by itself, and
+    /// would last longer; whether it did. One CAS, as of any change: a report that comes first counts.
+    pub(crate) fn shorten(&self, slot: usize, now: UnixSeconds, most: u32) -> bool {
+        let control = self.control(slot);
+        let life = self.life(slot);
+        let is_long = control.is(State::Ready)
+            && life.is_of(control)
+            && !life.is_white()
+            && !life.is_endless()
+            && life.remaining(now) > most;
+        is_long && self.swap_life(slot, life, life.ending_at(deadline_after(now, most)))
     }
 
     /// Whether a slot is out of use until its former owner lets go or is proven dead.

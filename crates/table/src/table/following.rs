@@ -1,8 +1,10 @@
 //! Following a table that is resized: from the old one to its successor, and, while entries are still being
 //! brought over, from the new one to its predecessor. `resize` has the files, `slots::resize` the rules.
 
+use std::path::Path;
+
 use super::Table;
-use crate::file::OpenError;
+use crate::file::{FileIdentity, OpenError, identity_at};
 use crate::layout::header;
 use crate::resize;
 use crate::sync::{Ordering, fence};
@@ -23,7 +25,8 @@ impl Table {
             }
             match table.successor() {
                 Some(next) => table = next,
-                None => return taken,
+                // Once more: only now it is known that what was carried over is to be read here.
+                None => return function(table),
             }
         }
     }
@@ -47,7 +50,8 @@ impl Table {
     }
 
     /// The table that has replaced this one, opened as this one was. `None` if it cannot be opened:
-    /// then this one serves on for reading, and another try is made each second.
+    /// then this one serves on for reading, with the entries as they were when they were carried over,
+    /// and another try is made each second.
     #[cold]
     #[inline(never)]
     pub(crate) fn successor(&self) -> Option<&Self> {
@@ -67,6 +71,7 @@ impl Table {
             }
             _ => {
                 self.tried.store(second, Ordering::Relaxed);
+                self.is_paired.store(true, Ordering::Relaxed);
                 None
             }
         }
@@ -94,8 +99,17 @@ impl Table {
         let identity = self.words()[header::PREDECESSOR].load(Ordering::Acquire);
         if identity != 0 {
             self.predecessor = resize::open_predecessor(self, identity)?.map(Box::new);
+            self.is_paired = (self.predecessor.is_some()).into();
         }
         Ok(())
+    }
+
+    /// Whether another file is at `path`, and is the resized table that has taken this one's place, as
+    /// far as can be seen without opening it. Then this one is whole, and worth reading until
+    /// that other one can be opened.
+    pub fn is_succeeded_at(&self, path: &Path) -> bool {
+        let other = |this: FileIdentity| identity_at(path).is_some_and(|at| !at.is_same_file(this));
+        self.identity.is_some_and(other) && self.is_retired()
     }
 
     /// Whether a resized table has taken this one's place.
