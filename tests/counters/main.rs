@@ -73,7 +73,7 @@ fn expected_zones(rounds: u64) -> Value {
     })
 }
 
-/// Caught: UDP counted as TCP; an answer that is counted twice; a malformed packet not counted.
+/// Caught: TCP counted as UDP; an answer that is counted twice; what is no query not counted.
 #[test]
 fn known_queries_are_counted_exactly() {
     let stage = Stage::new();
@@ -138,7 +138,7 @@ fn known_queries_are_counted_exactly() {
 
 /// Zones come and go, and come again; what was counted stays.
 ///
-/// Caught: counters that begin anew with a reload.
+/// Caught: zones whose rows are lost with a reload.
 #[test]
 fn a_reload_keeps_the_counts() {
     let stage = Stage::new();

@@ -104,6 +104,12 @@ fn networks<const N: usize>(texts: [&str; N]) -> Vec<Network> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
+#[test]
+fn an_empty_path_means_no_control_socket() {
+    let config = parse(&format!("{SMALLEST}[control]\nsocket = \"\"\n")).unwrap();
+    assert_eq!(config.control.socket, None);
+}
+
 /// What the sample says in its head: "What is commented out here shows the default".
 #[test]
 fn the_sample_shows_the_defaults() {
