@@ -30,6 +30,11 @@ use crate::writing::Writer;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the table is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// Of its time, the thread that sweeps works one part in so many: a table of ten million entries takes
+/// a third of a second, which answers would miss. Whether an entry has ended, every look-up sees for itself.
+const SWEEP_SHARE: u32 = 200;
+/// The longest time between two sweeps, for tables of any size.
+const SWEEP_AT_LEAST_EVERY: Duration = Duration::from_secs(300);
 
 /// The order to reload the configuration.
 pub(crate) struct Reload;
@@ -76,7 +81,7 @@ pub(crate) fn start(
 /// Works until the serving thread ends.
 fn keep(mut keeper: Keeper, orders: &Receiver<Reload>) {
     resizes::clean_up(&keeper.config.table.path);
-    let mut swept = None;
+    let mut sweep_at = Instant::now();
     loop {
         let order = orders.recv_timeout(LOOK_EVERY);
         keeper.look();
@@ -86,12 +91,18 @@ fn keep(mut keeper: Keeper, orders: &Receiver<Reload>) {
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let (now, expiry) = keeper.expiries.look();
-        if swept.is_none_or(|at: Instant| at.elapsed() >= SWEEP_EVERY) {
+        let begun = Instant::now();
+        if begun >= sweep_at {
             keeper.finish_resize();
             keeper.sweep(now, expiry);
-            swept = Some(Instant::now());
+            sweep_at = Instant::now() + rest_after(begun.elapsed());
         }
     }
+}
+
+/// How long to wait after a sweep that took so long.
+fn rest_after(sweep: Duration) -> Duration {
+    (sweep * SWEEP_SHARE).clamp(SWEEP_EVERY, SWEEP_AT_LEAST_EVERY)
 }
 
 impl Keeper {
@@ -275,4 +286,15 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     new.dns.user.clone_from(&old.dns.user);
     new.control.clone_from(&old.control);
     new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_tables_are_swept_more_seldom() {
+        let rest = |milliseconds| rest_after(Duration::from_millis(milliseconds)).as_secs();
+        assert_eq!([0, 1, 25, 300, 60_000].map(rest), [5, 5, 5, 60, 300]);
+    }
 }

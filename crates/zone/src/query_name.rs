@@ -82,38 +82,44 @@ impl<'n> QueryName<'n> {
 
     /// What the first `count` labels, those before the zone's name, stand for.
     pub(crate) fn place(&self, count: usize) -> Place {
-        if count == 0 {
-            return Place::Apex;
-        }
-        let (mut octets, mut nibbles) = (count <= OCTETS, count <= NIBBLES);
-        // The leftmost label is the address's end.
-        let (mut v4, mut v6) = (0_u32, 0_u128);
-        for (i, label) in self.labels().take(count).enumerate() {
-            if octets {
-                match octet(label) {
-                    Some(octet) => v4 |= u32::from(octet) << (8 * i),
-                    None => octets = false,
+        let labels = self.labels().take(count);
+        match count {
+            0 => Place::Apex,
+            1..=OCTETS => {
+                // The leftmost label is the address's end.
+                let (mut number, mut octets, mut nibbles) = (0_u32, true, true);
+                for (i, label) in labels.enumerate() {
+                    nibbles &= nibble(label).is_some();
+                    match octet(label) {
+                        Some(octet) => number |= u32::from(octet) << (8 * i),
+                        None => octets = false,
+                    }
+                }
+                match (octets, nibbles) {
+                    (true, names_below) if count == OCTETS => {
+                        let address = IpAddr::V4(Ipv4Addr::from(number));
+                        Place::Address { address, names_below }
+                    }
+                    (false, false) => Place::Nowhere,
+                    _ => Place::Partial,
                 }
             }
-            if nibbles {
-                match nibble(label) {
-                    Some(nibble) => v6 |= u128::from(nibble) << (4 * i),
-                    None => nibbles = false,
+            _ if count > NIBBLES => Place::Nowhere,
+            _ => {
+                // Two halves: numbers of 64 bits are quicker to shift.
+                let mut halves = [0_u64; 2];
+                for (i, label) in labels.enumerate() {
+                    let Some(nibble) = nibble(label) else { return Place::Nowhere };
+                    halves[i / 16] |= u64::from(nibble) << (4 * (i % 16));
                 }
+                if count < NIBBLES {
+                    return Place::Partial;
+                }
+                let [low, high] = halves.map(u128::from);
+                let address = IpAddr::V6(Ipv6Addr::from(high << 64 | low)).to_canonical();
+                Place::Address { address, names_below: false }
             }
-            if !octets && !nibbles {
-                return Place::Nowhere;
-            }
         }
-        if octets && count == OCTETS {
-            let address = IpAddr::V4(Ipv4Addr::from(v4));
-            return Place::Address { address, names_below: nibbles };
-        }
-        if nibbles && count == NIBBLES {
-            let address = IpAddr::V6(Ipv6Addr::from(v6)).to_canonical();
-            return Place::Address { address, names_below: false };
-        }
-        if octets || nibbles { Place::Partial } else { Place::Nowhere }
     }
 }
 
