@@ -128,7 +128,9 @@ impl Daemon {
     pub(crate) fn answers(&self, name: &str) {
         let asked = |question: &str, kind| {
             let answer = ask(self.address, question, kind);
-            answer.unwrap_or_else(|| panic!("{name}: no answer\n{}", self.process.output()))
+            answer.unwrap_or_else(|error| {
+                panic!("{name}: no answer: {error}\n{}", self.process.output())
+            })
         };
         assert_eq!(asked("2.0.0.127.rbl.example", A), (NO_ERROR, 1), "{name}");
         assert_eq!(asked("rbl.example", SOA), (NO_ERROR, 1), "{name}");

@@ -1,5 +1,6 @@
 //! Questions to the daemon, as packets made by hand.
 
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ pub(crate) fn name_of(client: &str, zone: &str) -> String {
     format!("{}.{zone}", labels.join("."))
 }
 
-/// Asks; the response code and the number of answers. `None` when nothing comes in time.
-pub(crate) fn ask(server: SocketAddr, name: &str, kind: u16) -> Option<(u8, u16)> {
+/// Asks; the response code and the number of answers.
+pub(crate) fn ask(server: SocketAddr, name: &str, kind: u16) -> io::Result<(u8, u16)> {
     let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         query.push(label.len() as u8);
@@ -34,8 +35,13 @@ pub(crate) fn ask(server: SocketAddr, name: &str, kind: u16) -> Option<(u8, u16)
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     socket.send(&query).unwrap();
     let mut response = [0; 4096];
-    let length = socket.recv(&mut response).ok()?;
+    let length = loop {
+        match socket.recv(&mut response) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            received => break received?,
+        }
+    };
     let response = &response[..length];
     assert!(response.starts_with(&query[..2]) && response[2] & 0x80 != 0, "{response:?}");
-    Some((response[3] & 15, u16::from_be_bytes([response[6], response[7]])))
+    Ok((response[3] & 15, u16::from_be_bytes([response[6], response[7]])))
 }
