@@ -115,7 +115,12 @@ impl Daemon {
         let query = query(&format!("{}.rbl.example", reversed.join(".")));
         socket.send_to(&query, self.address).unwrap();
         let mut answer = [0; 1500];
-        let length = socket.recv(&mut answer).ok()?;
+        let length = loop {
+            match socket.recv(&mut answer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                received => break received.ok()?,
+            }
+        };
         assert!(length > 12 && answer[..2] == query[..2], "not an answer to the query");
         // The number of answer records (RFC 1035 section 4.1.1).
         Some(answer[6..8] != [0, 0])
