@@ -262,6 +262,10 @@ fn a_name_that_points_into_the_header_is_malformed() {
     for name in [&b"\xc0\x00"[..], b"\x03www\xc0\x04", b"\xc0\x0c", b"\x01a\xc0\x0c", b"\x80"] {
         let response = complete(&query(PLAIN, name, 1, 1, None)).unwrap();
         assert_eq!(response, [0x12, 0x34, 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0], "{name:?}");
+        let mut second = query(PLAIN, &wire("rbl.example"), 6, 1, None);
+        second[5] = 2;
+        second.extend([name, &[0, 1, 0, 1]].concat());
+        assert_eq!(complete(&second).unwrap(), response, "second: {name:?}");
     }
 }
 

@@ -150,9 +150,14 @@ fn circumstances<'p>(
 /// Whether the header promises what a query can hold. The parser makes room for all that is
 /// promised, so that twelve bytes could cost megabytes.
 fn has_plausible_counts(header: [u8; HEADER]) -> bool {
-    // One question (RFC 9619), and a few records: OPT, a signature, an IXFR query's SOA.
+    // No more than one question (RFC 9619): a second one is not repeated either, for its name may
+    // point into the header, which is another one in the response.
+    let questions = u16::from_be_bytes([header[4], header[5]]);
+    // And a few records: OPT, a signature, an IXFR query's SOA.
     let (counts, _) = header[4..].as_chunks();
-    counts.iter().map(|&count| usize::from(u16::from_be_bytes(count))).sum::<usize>() <= RECORDS_MAX
+    questions <= 1
+        && counts.iter().map(|&count| usize::from(u16::from_be_bytes(count))).sum::<usize>()
+            <= RECORDS_MAX
 }
 
 /// Whether the question's name, if there is one, is written out. Nothing stands before it that a
