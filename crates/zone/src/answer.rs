@@ -88,7 +88,7 @@ pub struct Subject<'z> {
 #[derive(Clone, Copy, Debug)]
 enum Matter<'z> {
     /// None of ours, or not to be had.
-    Refused { zone: Option<&'z Zone> },
+    Refused,
     /// The zone's own name.
     Apex { zone: &'z Zone },
     /// An address; see [`Place::Address`].
@@ -105,7 +105,7 @@ impl<'z> Subject<'z> {
     pub fn of(name: &[u8], query_type: QueryType, zones: &'z Zones) -> Self {
         match QueryName::read(name) {
             Some(name) => Self::of_name(&name, query_type, zones),
-            None => Self { matter: Matter::Refused { zone: None }, query_type },
+            None => Self { matter: Matter::Refused, query_type },
         }
     }
 
@@ -114,25 +114,9 @@ impl<'z> Subject<'z> {
         Self { matter: matter(name, query_type, zones), query_type }
     }
 
-    /// The zone that the name is in, whatever is said about it.
-    pub fn zone(&self) -> Option<&'z Zone> {
-        match self.matter {
-            Matter::Refused { zone } => zone,
-            Matter::Apex { zone }
-            | Matter::Address { zone, .. }
-            | Matter::Partial { zone }
-            | Matter::Nowhere { zone } => Some(zone),
-        }
-    }
-
     /// Whether it is the zone's own name.
     pub fn is_apex(&self) -> bool {
         matches!(self.matter, Matter::Apex { .. })
-    }
-
-    /// The type that was asked for.
-    pub fn query_type(&self) -> QueryType {
-        self.query_type
     }
 
     /// The client that the table will be asked about, if it will be.
@@ -160,7 +144,7 @@ impl<'z> Subject<'z> {
     ) -> Answer<'z> {
         let authority = |zone| Authority { zone, serial: table.serial() as u32 };
         match self.matter {
-            Matter::Refused { .. } => Answer::Refused,
+            Matter::Refused => Answer::Refused,
             Matter::Apex { zone } => {
                 let any = self.query_type == QueryType::ANY;
                 let soa = any || self.query_type == QueryType::SOA;
@@ -198,10 +182,10 @@ pub fn answer<'z>(
 
 fn matter<'z>(name: &QueryName<'_>, query_type: QueryType, zones: &'z Zones) -> Matter<'z> {
     let Some((zone, labels)) = zones.find(name) else {
-        return Matter::Refused { zone: None };
+        return Matter::Refused;
     };
     if matches!(query_type, QueryType::AXFR | QueryType::IXFR) {
-        return Matter::Refused { zone: Some(zone) };
+        return Matter::Refused;
     }
     match name.place(labels) {
         Place::Apex => Matter::Apex { zone },
