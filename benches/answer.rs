@@ -42,6 +42,7 @@ fn main() {
             reporter: 0,
             // A week: nothing expires while this runs.
             weight: Some(1000),
+            seconds: None,
         };
         // Every fourth one an IPv6 network.
         let address = if i % 4 == 0 { ipv6(i, true) } else { ipv4(i, true) };

@@ -75,5 +75,5 @@ fn show(what: &str, steps: u32, work: impl FnMut()) {
 
 fn report(i: u32) -> Report {
     let network = Network::host(Ipv4Addr::from(0x4000_0000 + i).into());
-    Report { network, reason: 1, reporter: 0, weight: Some(1000) }
+    Report { network, reason: 1, reporter: 0, weight: Some(1000), seconds: None }
 }

@@ -45,6 +45,7 @@ pub(crate) fn record(given: &[&[u8]]) {
             reason: record.reason.map_or(dictionary::REJECT_BIT, |text| reason(table, text)),
             reporter: dictionary::LOCAL,
             weight: record.weight,
+            seconds: None,
         };
         let recorded = table.record(&report, now)?;
         if is_bad_weight {

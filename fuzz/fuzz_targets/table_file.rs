@@ -124,7 +124,7 @@ fn use_everything(extra: u8) {
 fn change_all(table: &WritableTable, i: u8, now: UnixSeconds) {
     for text in ["192.0.2.1", "2001:db8::1", "203.0.113.0/24", "192.0.2.77", "198.51.100.1"] {
         let network = network(text);
-        let report = Report { network, reason: i, reporter: i, weight: Some(i.into()) };
+        let report = Report { network, reason: i, reporter: i, weight: Some(i.into()), seconds: None };
         if let Ok(recorded) = table.record(&report, now) {
             assert!(recorded.count > 0);
         }
@@ -139,7 +139,7 @@ fn change_all(table: &WritableTable, i: u8, now: UnixSeconds) {
     // More than there are places, so that some are evicted.
     for i in 0..18 {
         let network = network(&format!("192.0.2.{}", 100 + i));
-        let _ = table.record(&Report { network, reason: i, reporter: i, weight: None }, now);
+        let _ = table.record(&Report { network, reason: i, reporter: i, weight: None, seconds: None }, now);
     }
     let name = |text: String| Name::new(text.as_bytes()).unwrap();
     assert!(table.reason(name(format!("r{i}")), true) < 64);

@@ -35,6 +35,7 @@ fn list_endlessly(stage: &Stage, client: &str) {
         reason: dictionary::REJECT_BIT,
         reporter: dictionary::ADMIN,
         weight: None,
+        seconds: None,
     };
     stage.table().record_endless(&report, now()).unwrap();
 }

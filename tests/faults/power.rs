@@ -85,7 +85,7 @@ fn change_something(table: &WritableTable, random: &mut Random) {
         1 => table.white(network, Some(if random.below(4) == 0 { 60 } else { 0 }), 0, now()),
         weight => {
             let report =
-                Report { network, reason: weight as u8, reporter: 0, weight: Some(weight as u32) };
+                Report { network, reason: weight as u8, reporter: 0, weight: Some(weight as u32), seconds: None };
             table.record(&report, now()).map(drop)
         }
     };

@@ -197,7 +197,7 @@ fn fill(table: &WritableTable, now: UnixSeconds) {
     let reason = |name: &str| table.reason(Name::new(name.as_bytes()).unwrap(), true);
     let record = |text: &str, name: &str, reporter| {
         let report =
-            Report { network: network(text), reason: reason(name), reporter, weight: Some(100) };
+            Report { network: network(text), reason: reason(name), reporter, weight: Some(100), seconds: None };
         table.record(&report, now).unwrap();
     };
     for client in LISTED {
@@ -213,6 +213,7 @@ fn fill(table: &WritableTable, now: UnixSeconds) {
         reason: reason("manual"),
         reporter: dictionary::ADMIN,
         weight: None,
+        seconds: None,
     };
     table.record_endless(&report, now).unwrap();
     table.white(network("203.0.113.9"), Some(360_000), dictionary::ADMIN, now).unwrap();

@@ -196,6 +196,7 @@ fn full(server: &Server) {
             reason: dictionary::REJECT_BIT,
             reporter: dictionary::LOCAL,
             weight: None,
+            seconds: None,
         };
         let _ = table.record_endless(&report, now());
     }

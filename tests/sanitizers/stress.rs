@@ -87,7 +87,7 @@ fn work(thread: usize) {
 }
 
 fn report(network: Network, reason: u8) -> Report {
-    Report { network, reason, reporter: 0, weight: Some(1) }
+    Report { network, reason, reporter: 0, weight: Some(1), seconds: None }
 }
 
 /// An address that one thread alone reports. It is never evicted.

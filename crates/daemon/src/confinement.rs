@@ -2,8 +2,9 @@
 //!
 //! By Landlock (Linux 5.13; Debian 12 has it), so that it holds without systemd's sandbox too, and
 //! for what that cannot say: nothing is cut short by this process, not even its own table, whose
-//! missing pages would end Exim's processes by SIGBUS. It writes in the table's folder alone,
-//! starts no program, opens no more TCP sockets, and signals nobody.
+//! missing pages would end Exim's processes by SIGBUS. It writes in the table's folder alone, and
+//! in those that the configuration names, starts no program, listens at no more TCP sockets, connects to
+//! nobody unless the configuration wants it, and signals nobody.
 //!
 //! Each kernel takes what it knows; one without Landlock takes nothing, and all works as before.
 
@@ -17,24 +18,36 @@ use landlock::{
 /// The newest set of rights that is known here (Linux 6.12).
 const NEWEST: ABI = ABI::V6;
 
-/// Gives the rights up, for good. `control` is the folder that the control socket is removed from
-/// at the end. Must come before any other thread is started, for it is the
+/// The rights that are kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kept<'a> {
+    /// Folders, beside the table's, in which files are made, written, renamed and removed.
+    pub(crate) writes: &'a [&'a Path],
+    /// Folders that sockets are removed from at the end.
+    pub(crate) removes: &'a [&'a Path],
+    /// Whether TCP connections to others are made.
+    pub(crate) connects: bool,
+}
+
+/// Gives the rights up, for good. Must come before any other thread is started, for it is the
 /// calling thread that gives them up, with all that it starts.
-pub(crate) fn confine(table: &Path, control: Option<&Path>) {
-    let folder = table.parent().unwrap_or(table).display();
-    match try_confine(table, control) {
+pub(crate) fn confine(table: &Path, kept: Kept<'_>) {
+    let folders = [&[table.parent().unwrap_or(table)], kept.writes].concat();
+    let folders: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let folders = folders.join(", ");
+    match try_confine(table, kept) {
         Ok(RulesetStatus::FullyEnforced) => {
-            tracing::info!("writes in {folder} alone, by Landlock");
+            tracing::info!("writes in {folders} alone, by Landlock");
         }
         Ok(RulesetStatus::PartiallyEnforced) => {
-            tracing::info!("writes in {folder} alone, by Landlock as far as this kernel has it");
+            tracing::info!("writes in {folders} alone, by Landlock as far as this kernel has it");
         }
         Ok(RulesetStatus::NotEnforced) => tracing::debug!("this kernel has no Landlock"),
         Err(error) => tracing::warn!("not confined by Landlock: {error}"),
     }
 }
 
-fn try_confine(table: &Path, control: Option<&Path>) -> Result<RulesetStatus, RulesetError> {
+fn try_confine(table: &Path, kept: Kept<'_>) -> Result<RulesetStatus, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     // What a table that is made, and one that is moved aside or away, needs. No Truncate.
     let files = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::RemoveFile;
@@ -43,15 +56,20 @@ fn try_confine(table: &Path, control: Option<&Path>) -> Result<RulesetStatus, Ru
     let keep = read | files | AccessFs::MakeSym;
     let real = table.canonicalize().ok();
     let folders = [Some(table), real.as_deref()].into_iter().flatten().filter_map(Path::parent);
+    let mut network = AccessNet::from_all(NEWEST);
+    if kept.connects {
+        network.remove(AccessNet::ConnectTcp);
+    }
     let created = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
-        .handle_access(AccessNet::from_all(NEWEST))?
+        .handle_access(network)?
         .scope(Scope::Signal)?
         .create()?
         .add_rules(path_beneath_rules(["/"], read))?
         .add_rules(path_beneath_rules(folders, keep))?
-        .add_rules(path_beneath_rules(control, AccessFs::RemoveFile))?;
+        .add_rules(path_beneath_rules(kept.removes, AccessFs::RemoveFile))?
+        .add_rules(path_beneath_rules(kept.writes, read | files))?;
     Ok(created.restrict_self()?.ruleset)
 }
 
@@ -68,7 +86,7 @@ mod tests {
     /// What works in a confined thread, and what is refused. The other threads stay free.
     fn confined(table: &Path, control: &Path, probe: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
-            let thread = scope.spawn(|| match try_confine(table, Some(control)).unwrap() {
+            let thread = scope.spawn(|| match try_confine(table, Kept { removes: &[control], ..Kept::default() }).unwrap() {
                 RulesetStatus::NotEnforced => eprintln!("not run: this kernel has no Landlock"),
                 RulesetStatus::FullyEnforced => probe(),
                 // What was asked for and is missing depends on the kernel's age.

@@ -216,6 +216,7 @@ impl Keeper {
         let served = self.shared.served();
         let guard = self.guarding.guard(&new.dns, Some(&served.service.guard))?;
         self.serve(&new, served.table.clone(), guard)?;
+        self.shared.configure(new.clone());
         self.config = new;
         Ok(self.config.zones.len())
     }

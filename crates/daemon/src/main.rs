@@ -27,6 +27,8 @@ mod command_line;
 mod confinement;
 mod control;
 mod expiries;
+#[allow(dead_code)]
+mod following;
 mod guarding;
 mod holes;
 mod keeper;

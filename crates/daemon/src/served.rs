@@ -85,15 +85,16 @@ impl Served {
 /// What all threads share. It changes as a whole.
 pub(crate) struct Shared {
     served: ArcSwap<Served>,
+    config: ArcSwap<Config>,
     /// What was asked and answered since the start, whatever was served meanwhile.
     pub(crate) counters: Counters,
 }
 
 impl Shared {
-    pub(crate) fn new(served: Served) -> Self {
+    pub(crate) fn new(served: Served, config: Config) -> Self {
         let counters = Counters::new(served.zones.iter().count());
         let served = ArcSwap::from_pointee(served.counted(&counters));
-        Self { served, counters }
+        Self { served, config: ArcSwap::from_pointee(config), counters }
     }
 
     /// What is served now. Stays whole while it is held, whatever happens meanwhile.
@@ -104,6 +105,16 @@ impl Shared {
     /// A look at what is served that costs next to nothing while it stays the same.
     pub(crate) fn cache(&self) -> Cache<&ArcSwap<Served>, Arc<Served>> {
         Cache::new(&self.served)
+    }
+
+    /// The configuration in force. Another one after a reload.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Puts another configuration in force; what is served is replaced by itself.
+    pub(crate) fn configure(&self, config: Config) {
+        self.config.store(Arc::new(config));
     }
 
     /// Serves something else from now on.

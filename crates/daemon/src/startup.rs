@@ -9,7 +9,7 @@ use eximrbl_table::Table;
 use eximrbl_zone::{Config, ConfigError};
 
 use crate::command_line::CommandLine;
-use crate::confinement::confine;
+use crate::confinement::{Kept, confine};
 use crate::control::{self, ControlSocket, Facts};
 use crate::guarding::{self, Guarding, SecretFileError};
 use crate::keeper::Keeper;
@@ -92,7 +92,8 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     make_control_folder(&config, &identity);
     identity.drop_privileges()?;
     let control = bind_control(&config, &identity);
-    confine(&config.table.path, control.as_ref().map(ControlSocket::folder));
+    let sockets: Vec<_> = control.iter().map(ControlSocket::folder).collect();
+    confine(&config.table.path, Kept { removes: &sockets, ..Kept::default() });
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
     let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
     identity.give_to_exim(&config.table.path);
@@ -105,7 +106,7 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let guard = guarding.guard(&config.dns, None)?;
     let served = Served::new(&config, command_line.has_policy(), table, writable.as_ref(), guard)?;
     drop(writable);
-    let shared = Arc::new(Shared::new(served));
+    let shared = Arc::new(Shared::new(served, config.clone()));
     if let Some(control) = &control {
         let listen = listeners.iter().map(|listener| listener.address).collect();
         let facts = Facts::new(shared.clone(), config.table.path.clone(), listen);

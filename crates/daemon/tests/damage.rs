@@ -47,6 +47,7 @@ fn black(table: &Path, client: &str) {
         reason: table.reason(Name::new(b"manual").unwrap(), true),
         reporter: dictionary::ADMIN,
         weight: None,
+        seconds: None,
     };
     table.record_endless(&report, now()).unwrap();
 }

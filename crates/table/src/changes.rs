@@ -60,7 +60,7 @@ impl<'a> Changes<'a> {
         let kind = if endless {
             Kind::Endless { weight }
         } else {
-            let seconds = terms.base_ttl.saturating_mul(weight);
+            let seconds = report.seconds.unwrap_or(terms.base_ttl.saturating_mul(weight));
             Kind::Rejections { weight, seconds, most: terms.max_ttl }
         };
         let Report { reason, reporter, .. } = *report;
@@ -68,7 +68,9 @@ impl<'a> Changes<'a> {
         let applied = self.apply(key, &change)?;
         self.count(Counter::Records);
         let kind = if applied.is_new { EventKind::Added } else { EventKind::Extended };
-        self.publish(kind, key, reason, reporter, now);
+        let seconds = if endless { u32::MAX } else { report.seconds.unwrap_or(0) };
+        let what = Event { weight, seconds, ..Event::of(kind, key, reporter, now) };
+        self.publish(&Event { reason, ..what });
         let (count, remaining) = (applied.life.count(), applied.life.remaining(now));
         Ok(Recorded { count, remaining })
     }
@@ -111,7 +113,7 @@ impl<'a> Changes<'a> {
 
     pub(crate) fn tell_evicted(&self, victim: Network, reporter: u8, now: UnixSeconds) {
         self.count(Counter::Evicted);
-        self.publish(EventKind::Evicted, victim, OTHER_BIT, reporter, now);
+        self.publish(&Event::of(EventKind::Evicted, victim, reporter, now));
     }
 
     fn refuse<T>(&self, refusal: Refusal) -> Result<T, Refusal> {
@@ -142,14 +144,15 @@ impl<'a> Changes<'a> {
             let may_end = |entry: &Entry| entry.white && (reporter == ADMIN || !is_his(entry));
             if self.end(key, floor, now, &may_end)? {
                 self.count(Counter::WhiteEnded);
-                self.publish(EventKind::WhiteEnded, key, OTHER_BIT, reporter, now);
+                self.publish(&Event::of(EventKind::WhiteEnded, key, reporter, now));
             }
             return Ok(());
         }
         let kind = Kind::White { seconds };
         self.apply(key, &Change { kind, reason: OTHER_BIT, reporter, now, floor })?;
         self.count(Counter::Whitened);
-        self.publish(EventKind::Whitened, key, OTHER_BIT, reporter, now);
+        let seconds = seconds.unwrap_or(u32::MAX);
+        self.publish(&Event { seconds, ..Event::of(EventKind::Whitened, key, reporter, now) });
         Ok(())
     }
 
@@ -177,7 +180,7 @@ impl<'a> Changes<'a> {
             if ends {
                 ended.set(true);
                 self.count(Counter::Forgiven);
-                self.publish(EventKind::Forgiven, other, OTHER_BIT, reporter, now);
+                self.publish(&Event::of(EventKind::Forgiven, other, reporter, now));
             }
         }
         Ok(())
@@ -217,7 +220,7 @@ impl<'a> Changes<'a> {
                 SlotSwept::Reclaimed => swept.reclaimed += 1,
                 SlotSwept::Expired(network) => {
                     swept.expired += 1;
-                    self.publish(EventKind::Expired, network, OTHER_BIT, 0, now);
+                    self.publish(&Event::of(EventKind::Expired, network, 0, now));
                 }
             }
         }
@@ -232,15 +235,7 @@ impl<'a> Changes<'a> {
         counters::add(self.latest().counter_words(), counter, 1);
     }
 
-    fn publish(
-        &self,
-        kind: EventKind,
-        network: Network,
-        reason: u8,
-        reporter: u8,
-        time: UnixSeconds,
-    ) {
-        let ring = self.latest().ring();
-        ring.publish(&Event { sequence: 0, time, kind, reporter, reason, network });
+    fn publish(&self, event: &Event) {
+        self.latest().ring().publish(event);
     }
 }

@@ -1,6 +1,7 @@
 //! Following the table's changes.
 
 use crate::decision::UnixSeconds;
+use crate::dictionary::OTHER_BIT;
 use crate::network::Network;
 
 /// What happened to an entry.
@@ -54,6 +55,22 @@ pub struct Event {
     pub reason: u8,
     /// Whom.
     pub network: Network,
+    /// Rejections that were added; 0 for all but the first two kinds.
+    pub weight: u32,
+    /// Seconds of life that were asked for; 0 where the policy decided, `u32::MAX` for no end.
+    pub seconds: u32,
+}
+
+impl Event {
+    /// An event without reason and amount, still to be numbered.
+    pub(crate) fn of(
+        kind: EventKind,
+        network: Network,
+        reporter: u8,
+        time: UnixSeconds,
+    ) -> Self {
+        Self { sequence: 0, time, kind, reporter, reason: OTHER_BIT, network, weight: 0, seconds: 0 }
+    }
 }
 
 /// The outcome of asking for the next event.
@@ -76,6 +93,11 @@ pub struct EventReader {
 }
 
 impl EventReader {
+    /// The sequence number of the next event to be read.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
     /// A writer needs nanoseconds to finish an event; after these seconds he is given up.
     pub(crate) const PATIENCE: UnixSeconds = 2;
 }

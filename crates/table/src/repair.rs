@@ -8,7 +8,7 @@ use std::ops::Deref;
 
 use crate::counters::{self, Counter};
 use crate::decision::UnixSeconds;
-use crate::dictionary::{ADMIN, Dictionary, Name, OTHER_BIT};
+use crate::dictionary::{ADMIN, Dictionary, Name};
 use crate::event::{Event, EventKind};
 use crate::fault::{Fault, SlotFault, Which, Wrong};
 use crate::network::Network;
@@ -179,8 +179,7 @@ impl Mender<'_> {
 
     /// Notes that look-ups answer otherwise now.
     fn tell(&self, kind: EventKind, network: Network, time: UnixSeconds) {
-        let (reporter, reason) = (ADMIN, OTHER_BIT);
-        self.ring().publish(&Event { sequence: 0, time, kind, reporter, reason, network });
+        self.ring().publish(&Event::of(kind, network, ADMIN, time));
     }
 }
 

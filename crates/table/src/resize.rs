@@ -351,7 +351,7 @@ mod tests {
     }
 
     fn report(i: u32) -> Report {
-        Report { network: client(i), reason: 1, reporter: 0, weight: None }
+        Report { network: client(i), reason: 1, reporter: 0, weight: None, seconds: None }
     }
 
     fn count(table: &Table, i: u32) -> Option<u32> {

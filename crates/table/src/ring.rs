@@ -11,6 +11,7 @@
 //! word 0   63..24 sequence (40 bits) · 23..0 checksum; 0 while being written
 //! word 1   63..32 time · 31..24 kind · 23..16 reporter · 15..8 reason · 7..0 prefix length
 //! word 2, 3   the key
+//! word 4   63..32 weight · 31..0 seconds
 //! ```
 
 mod check;
@@ -28,7 +29,7 @@ pub(crate) use check::RingSuspects;
 /// given few.
 pub(crate) const EVENTS: usize = if cfg!(miri) { 256 } else { 65_536 };
 /// Words of an event.
-pub(crate) const EVENT_WORDS: usize = 4;
+pub(crate) const EVENT_WORDS: usize = 5;
 
 const SEQUENCE_MASK: u64 = (1 << 40) - 1;
 
@@ -72,12 +73,13 @@ impl<'a> Ring<'a> {
     }
 
     /// The last word to be stored: it makes the event complete.
-    fn seal(&self, sequence: u64, words: [u64; 3]) -> u64 {
-        let [info, high, low] = words;
+    fn seal(&self, sequence: u64, words: [u64; 4]) -> u64 {
+        let [info, high, low, amount] = words;
         // Against torn events, not against forgers (who could write anything): odd multipliers
         // spread every bit upwards, and the top bits are kept.
         let mix = |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let sum = mix(mix(mix(mix(self.seed.0, sequence), info).rotate_left(29), high), low);
+        let head = mix(mix(self.seed.0, sequence), info).rotate_left(29);
+        let sum = mix(mix(mix(head, high), low).rotate_left(29), amount);
         let checksum = sum ^ sum.rotate_left(31);
         (sequence & SEQUENCE_MASK) << 24 | checksum >> 40
     }
@@ -92,6 +94,7 @@ impl<'a> Ring<'a> {
             | u64::from(event.reporter) << 16
             | u64::from(event.reason) << 8
             | u64::from(event.network.mapped_length());
+        let amount = u64::from(event.weight) << 32 | u64::from(event.seconds);
         place[0].store(0, Ordering::Relaxed);
         // Pairs with the reader's fence: who sees any of the stores below sees that the old
         // event is gone.
@@ -99,8 +102,9 @@ impl<'a> Ring<'a> {
         place[1].store(info, Ordering::Relaxed);
         place[2].store(high, Ordering::Relaxed);
         place[3].store(low, Ordering::Relaxed);
+        place[4].store(amount, Ordering::Relaxed);
         // Release pairs with the reader's acquire: the event is complete.
-        place[0].store(self.seal(sequence, [info, high, low]), Ordering::Release);
+        place[0].store(self.seal(sequence, [info, high, low, amount]), Ordering::Release);
     }
 
     /// Reads the event of one sequence number, which must be below the head.
@@ -110,7 +114,7 @@ impl<'a> Ring<'a> {
         }
         let place = self.place(sequence);
         let seal = place[0].load(Ordering::Acquire);
-        let words = [1, 2, 3].map(|i| place[i].load(Ordering::Relaxed));
+        let words = [1, 2, 3, 4].map(|i| place[i].load(Ordering::Relaxed));
         fence(Ordering::Acquire);
         if place[0].load(Ordering::Relaxed) != seal {
             return Read::Unfinished;
@@ -128,7 +132,7 @@ impl<'a> Ring<'a> {
     }
 }
 
-fn event(sequence: u64, [info, high, low]: [u64; 3]) -> Option<Event> {
+fn event(sequence: u64, [info, high, low, amount]: [u64; 4]) -> Option<Event> {
     Some(Event {
         sequence,
         time: (info >> 32) as u32,
@@ -136,6 +140,8 @@ fn event(sequence: u64, [info, high, low]: [u64; 3]) -> Option<Event> {
         reporter: (info >> 16) as u8,
         reason: (info >> 8) as u8,
         network: Network::from_words(high, low, info as u8)?,
+        weight: (amount >> 32) as u32,
+        seconds: amount as u32,
     })
 }
 
@@ -153,6 +159,8 @@ mod tests {
             reporter: 1,
             reason: 63,
             network: Network::host(std::net::Ipv4Addr::from(i as u32).into()),
+            weight: 3 + i as u32,
+            seconds: 7 + i as u32,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::decision::{Decision, Entry, Filter, UnixSeconds};
 use crate::dictionary::{ADMIN, Dictionary, Names};
 use crate::event::{EventReader, Next};
 use crate::file::{Access, FileIdentity, Memory, OpenError, Retired, identity_at, open};
-use crate::hash::Seed;
+use crate::hash::{Seed, siphash};
 use crate::layout::{self, Layout, header};
 use crate::lengths::Lengths;
 use crate::network::{Network, bits_of};
@@ -364,6 +364,13 @@ impl Table {
         self.latest().ring().head()
     }
 
+    /// Tells the stream of this table's events from that of any other. A table that took this one's
+    /// place by a resize goes on with the same stream, and its numbers.
+    pub fn stream(&self) -> u64 {
+        // The seed goes over to the new table, and nobody may learn it.
+        siphash(self.seed, [u64::from_be_bytes(*b"events\0\0"), 0, 0])
+    }
+
     /// A reader of the events from now on, or from an earlier sequence number on.
     pub fn events(&self, from: Option<u64>) -> EventReader {
         EventReader { next: from.unwrap_or_else(|| self.serial()), stalled: None }
@@ -546,7 +553,7 @@ mod tests {
     fn a_damaged_policy_removes_nothing() {
         let table = WritableTable::on_heap(64).unwrap();
         let network = "192.0.2.1".parse().unwrap();
-        let report = Report { network, reason: 1, reporter: 0, weight: None };
+        let report = Report { network, reason: 1, reporter: 0, weight: None, seconds: None };
         table.record(&report, NOW).unwrap();
         let words = &table.words()[table.layout.policy.clone()];
         for copy in [0, words.len() / 2] {
@@ -568,7 +575,7 @@ mod tests {
         let table = WritableTable::on_heap(64).unwrap();
         let record = || {
             let network = "192.0.2.1".parse().unwrap();
-            table.record(&Report { network, reason: 1, reporter: 0, weight: None }, NOW).unwrap();
+            table.record(&Report { network, reason: 1, reporter: 0, weight: None, seconds: None }, NOW).unwrap();
         };
         let mut reader = table.events(None);
         table.words()[header::RING_HEAD].fetch_add(3, Ordering::Relaxed);

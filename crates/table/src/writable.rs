@@ -54,6 +54,9 @@ pub struct Report {
     pub reporter: u8,
     /// Rejections to add, cut to 1 to 10,000; `None` takes the policy's weight of the reason.
     pub weight: Option<u32>,
+    /// Seconds to add to the entry's life, up to the policy's `max_ttl`; `None` adds the policy's
+    /// `base_ttl` for each rejection.
+    pub seconds: Option<u32>,
 }
 
 /// What a report led to.

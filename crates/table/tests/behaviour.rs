@@ -25,7 +25,7 @@ fn address(text: &str) -> IpAddr {
 }
 
 fn report(text: &str) -> Report {
-    Report { network: network(text), reason: REJECT_BIT, reporter: LOCAL, weight: None }
+    Report { network: network(text), reason: REJECT_BIT, reporter: LOCAL, weight: None, seconds: None }
 }
 
 fn decide(table: &WritableTable, text: &str, now: u32) -> Decision {

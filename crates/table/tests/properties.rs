@@ -70,7 +70,7 @@ proptest! {
             match step {
                 Step::Record { client, weight } => {
                     let report =
-                        Report { network: network(client), reason: 1, reporter: 0, weight: Some(weight) };
+                        Report { network: network(client), reason: 1, reporter: 0, weight: Some(weight), seconds: None };
                     let result = table.record(&report, now);
                     let old = plain.get(&client).copied().filter(|p| p.is_alive(now));
                     if old.is_some_and(|p| p.white) {

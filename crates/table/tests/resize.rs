@@ -25,7 +25,7 @@ fn client(i: u32) -> Network {
 }
 
 fn report(network: Network, reason: u8, reporter: u8) -> Report {
-    Report { network, reason, reporter, weight: None }
+    Report { network, reason, reporter, weight: None, seconds: None }
 }
 
 fn sorted(table: &Table) -> Vec<Entry> {

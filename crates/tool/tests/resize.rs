@@ -25,7 +25,7 @@ fn client(i: u32) -> Network {
 }
 
 fn report(i: u32) -> Report {
-    Report { network: client(i), reason: 1, reporter: 0, weight: None }
+    Report { network: client(i), reason: 1, reporter: 0, weight: None, seconds: None }
 }
 
 fn counts(table: &Table) -> BTreeMap<String, u32> {

@@ -38,6 +38,7 @@ pub fn fill(table: &WritableTable, now: UnixSeconds) {
         reason,
         reporter,
         weight: None,
+        seconds: None,
     };
     let (rcpt, auth) = (reason("rcpt"), reason("auth"));
     table.record(&report("192.0.2.1", rcpt, dictionary::LOCAL), now).unwrap();

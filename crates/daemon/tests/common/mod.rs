@@ -268,7 +268,7 @@ pub(crate) fn record(table: &Path, client: &str, reason: &str) {
     let table = WritableTable::open(table).unwrap();
     let reason = table.reason(Name::new(reason.as_bytes()).unwrap(), true);
     let network = Network::of_client(client.parse().unwrap(), 64);
-    let report = Report { network, reason, reporter: dictionary::LOCAL, weight: Some(1) };
+    let report = Report { network, reason, reporter: dictionary::LOCAL, weight: Some(1), seconds: None };
     table.record(&report, now()).unwrap();
 }
 

@@ -30,7 +30,7 @@ fn record(path: &Path, client: &str, reason: &str) {
     let reason = table.reason(Name::new(reason.as_bytes()).unwrap(), true);
     let network = client.parse().unwrap();
     table
-        .record(&Report { network, reason, reporter: dictionary::LOCAL, weight: None }, now())
+        .record(&Report { network, reason, reporter: dictionary::LOCAL, weight: None, seconds: None }, now())
         .unwrap();
 }
 

@@ -71,12 +71,13 @@ impl Ring<'_> {
     fn look(&self, index: usize) -> (Place, [u64; EVENT_WORDS]) {
         let place = &self.places[index];
         // Acquire pairs with the release of the seal: whoever sees an event sees the head past it.
-        let words = [0, 1, 2, 3].map(|i| place[i].load(Ordering::Acquire));
+        let words = [0, 1, 2, 3, 4].map(|i| place[i].load(Ordering::Acquire));
         (self.judge(index as u64, words, self.head()), words)
     }
 
-    fn judge(&self, index: u64, [seal, info, high, low]: [u64; EVENT_WORDS], head: u64) -> Place {
-        if [seal, info, high, low] == [0; EVENT_WORDS] {
+    fn judge(&self, index: u64, words: [u64; EVENT_WORDS], head: u64) -> Place {
+        let [seal, event_words @ ..] = words;
+        if words == [0; EVENT_WORDS] {
             // Nothing was ever written here: the ring's first round.
             return Place::Good;
         }
@@ -89,8 +90,8 @@ impl Ring<'_> {
             if ahead < AHEAD_MAX { head.checked_add(ahead) } else { head.checked_sub(ago) };
         let is_whole = |number: &u64| {
             number % self.capacity() == index
-                && seal == self.seal(*number, [info, high, low])
-                && event(*number, [info, high, low]).is_some()
+                && seal == self.seal(*number, event_words)
+                && event(*number, event_words).is_some()
         };
         match number.filter(is_whole) {
             None => Place::Spoilt,
@@ -112,7 +113,7 @@ mod tests {
     fn publish(ring: &Ring<'_>) {
         let network = crate::Network::host(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
         let (kind, sequence) = (EventKind::Added, 0);
-        ring.publish(&Event { sequence, time: 1, kind, reporter: 0, reason: 1, network });
+        ring.publish(&Event { sequence, time: 1, kind, reporter: 0, reason: 1, network, weight: 1, seconds: 0 });
     }
 
     #[test]

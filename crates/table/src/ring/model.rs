@@ -31,7 +31,8 @@ impl Heap {
 fn event(i: u8) -> Event {
     let network = Network::host(Ipv4Addr::new(192, 0, 2, i).into());
     let (time, reporter, reason) = (1_000_000 + u32::from(i), i, i);
-    Event { sequence: 0, time, kind: EventKind::Added, reporter, reason, network }
+    let (weight, seconds) = (u32::from(i), u32::from(i));
+    Event { sequence: 0, time, kind: EventKind::Added, reporter, reason, network, weight, seconds }
 }
 
 /// Two writers at one place, and a reader: he gets an event whole, as somebody published it, or is told

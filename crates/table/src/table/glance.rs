@@ -103,7 +103,7 @@ mod tests {
     }
 
     fn record(table: &WritableTable, network: Network) {
-        let report = Report { network, reason: 1, reporter: 0, weight: None };
+        let report = Report { network, reason: 1, reporter: 0, weight: None, seconds: None };
         // What is never listed is refused.
         let _ = table.record(&report, NOW);
     }
@@ -191,7 +191,7 @@ mod tests {
             let network = Network::host(client);
             // Without end, for a resize has a clock of its own.
             let _ = table
-                .record_endless(&Report { network, reason: 1, reporter: 0, weight: None }, NOW);
+                .record_endless(&Report { network, reason: 1, reporter: 0, weight: None, seconds: None }, NOW);
         }
         let reader = Table::open(&path).unwrap();
         let glance = reader.glance();

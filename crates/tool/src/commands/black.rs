@@ -24,6 +24,7 @@ pub(super) fn run(path: &Path, black: &Black, output: &mut Output) -> Result<Fin
         reason: reason(&table, black)?,
         reporter: ADMIN,
         weight: black.weight,
+        seconds: None,
     };
     let now = eximrbl_table::now();
     let recorded =

@@ -96,6 +96,7 @@ impl Home {
             reason: table.reason(Name::new(reason.as_bytes()).unwrap(), false),
             reporter: LOCAL,
             weight: None,
+            seconds: None,
         };
         table.record(&report, now() - ago).unwrap();
     }

@@ -53,6 +53,7 @@ impl Fixture {
                 reason: fixture.reason("rcpt"),
                 reporter: dictionary::ADMIN,
                 weight: Some(1),
+                seconds: None,
             };
             fixture.table.record(&report, NOW).unwrap();
             fixture
@@ -74,6 +75,7 @@ impl Fixture {
             reason: self.reason(reason),
             reporter,
             weight: Some(weight),
+            seconds: None,
         }
     }
 
