@@ -39,7 +39,11 @@ cp "$target"/release/{libeximrbl.so,eximrbld,eximrbl} "$scratch/artifacts/"
 export EXIMRBL_ARTIFACTS=$scratch/artifacts
 
 step "Tests"
-tested cargo test --workspace --locked --no-fail-fast "$@"
+if [[ $# -eq 0 ]]; then
+    tested tests/programs.sh
+else
+    tested cargo test --workspace --locked --no-fail-fast "$@"
+fi
 
 if [[ $# -eq 0 ]]; then
     step "Every interleaving of the table's steps (loom)"

@@ -43,7 +43,7 @@ pub(crate) use complete::complete;
 use crate::served::Shared;
 use worker::Worker;
 
-/// Queries that may wait for the complete server: four megabytes at most.
+/// Queries that may wait for the complete server: 1.4 megabytes at most.
 const WAITING_MAX: usize = 1024;
 
 /// A query that the quick way left to the complete one.
