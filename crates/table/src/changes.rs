@@ -10,7 +10,7 @@ use crate::event::{Event, EventKind};
 use crate::network::{Network, bits_of};
 use crate::policy::WEIGHT_MAX;
 use crate::refusal::Refusal;
-use crate::slots::{Applied, Change, Kind, Restoration, Swept as SlotSwept};
+use crate::slots::{Applied, Change, Kind, Restoration, Slots, Swept as SlotSwept};
 use crate::table::Table;
 use crate::word::COUNT_MAX;
 use crate::writable::{Expiry, Recorded, Report, Restored, Swept};
@@ -193,10 +193,13 @@ impl<'a> Changes<'a> {
             let is_his = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
             let may_end = |entry: &Entry| entry.white && (reporter == ADMIN || !is_his(entry));
             if self.end(key, floor, now, &may_end)? {
-                self.count(Counter::WhiteEnded);
-                self.publish(&Event::of(EventKind::WhiteEnded, key, reporter, now));
+                self.tell(Counter::WhiteEnded, EventKind::WhiteEnded, key, reporter, now);
             }
             return Ok(());
+        }
+        // A white address lies in no black network, so that one may not be the administrator's either.
+        if !matches!(reporter, ADMIN | LOCAL) && self.is_under_his(key, floor, now) {
+            return self.refuse(Refusal::Endless);
         }
         let kind = Kind::White { seconds };
         self.apply(key, &Change { kind, reason: OTHER_BIT, reporter, now, floor })?;
@@ -216,7 +219,12 @@ impl<'a> Changes<'a> {
         ended: &Cell<bool>,
     ) -> Result<(), Refusal> {
         let (key, floor) = (self.key(network), self.policy_block().terms().floor);
-        let by_hand = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
+        let may_end = |entry: &Entry| match reporter {
+            ADMIN => true,
+            // Exim on this host, after a login: that is more than a guess.
+            LOCAL => !entry.is_endless(),
+            _ => !entry.is_by_hand(),
+        };
         // Of an IPv6 client, entries under an earlier policy's prefix are his as well.
         let others = self.lengths().around(network);
         let others = others.filter(|other| network.is_host() && *other != key);
@@ -224,13 +232,12 @@ impl<'a> Changes<'a> {
             let is_wider = other.mapped_length() < key.mapped_length();
             let ends = self.end(other, floor, now, &|entry| {
                 !entry.white
-                    && !(is_wider && (other.is_ipv4() || by_hand(entry)))
-                    && (reporter == ADMIN || !entry.is_endless())
+                    && !(is_wider && (other.is_ipv4() || entry.is_by_hand()))
+                    && may_end(entry)
             })?;
             if ends {
                 ended.set(true);
-                self.count(Counter::Forgiven);
-                self.publish(&Event::of(EventKind::Forgiven, other, reporter, now));
+                self.tell(Counter::Forgiven, EventKind::Forgiven, other, reporter, now);
             }
         }
         Ok(())
@@ -244,13 +251,37 @@ impl<'a> Changes<'a> {
         now: UnixSeconds,
         may_end: &dyn Fn(&Entry) -> bool,
     ) -> Result<bool, Refusal> {
+        let slots = self.entered(key, floor, now)?;
+        slots.forget(&slots.place(key), now, floor, may_end)
+    }
+
+    /// The slots, once the key's entry is in these alone.
+    pub(crate) fn entered(
+        &self,
+        key: Network,
+        floor: u32,
+        now: UnixSeconds,
+    ) -> Result<Slots<'_>, Refusal> {
         if self.is_retired() {
             return Err(Refusal::Retired);
         }
         let slots = self.slots();
         let mut evicted = |victim| self.tell_evicted(victim, 0, now);
         slots.enter(key, now, floor, self.liveness(), &mut evicted)?;
-        slots.forget(&slots.place(key), now, floor, may_end)
+        Ok(slots)
+    }
+
+    /// Counts an entry's end or reduction, and makes it known.
+    pub(crate) fn tell(
+        &self,
+        counter: Counter,
+        kind: EventKind,
+        key: Network,
+        reporter: u8,
+        now: UnixSeconds,
+    ) {
+        self.count(counter);
+        self.publish(&Event::of(kind, key, reporter, now));
     }
 
     /// Removes what has expired: see [`WritableTable::sweep`](crate::WritableTable::sweep).

@@ -22,6 +22,8 @@ pub enum EventKind {
     Expired = 6,
     /// A whitelisting was ended before its time.
     WhiteEnded = 7,
+    /// A share was taken out of an entry that goes on: marks, and perhaps count and life.
+    Reduced = 8,
 }
 
 impl EventKind {
@@ -34,6 +36,7 @@ impl EventKind {
             Self::Evicted,
             Self::Expired,
             Self::WhiteEnded,
+            Self::Reduced,
         ]
         .into_iter()
         .find(|&kind| kind as u8 == code)

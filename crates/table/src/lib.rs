@@ -53,6 +53,8 @@ mod policy_block;
 mod prefetch;
 #[cfg(not(loom))]
 mod process;
+#[cfg(not(loom))]
+mod purge;
 mod refusal;
 #[cfg(not(loom))]
 mod repair;
@@ -82,6 +84,7 @@ pub use {
     event::{Event, EventKind, EventReader, Next},
     file::{CreateError, CreateOptions, OpenError},
     policy::{ALWAYS_NEVER, NEVER_RANGES_MAX, Policy, PolicyError, WEIGHT_MAX},
+    purge::{Purge, Purged, Subject},
     repair::Repair,
     resize::{ResizeError, Resized, remove_leftovers, revive},
     table::{Glance, Info, Probe, Table},

@@ -203,8 +203,10 @@ impl WritableTable {
     /// place of a black entry. 0 seconds end a whitelisting.
     ///
     /// What the administrator ([`ADMIN`](crate::dictionary::ADMIN)) set, other reporters do not
-    /// undo: they only lengthen a whitelisting, end none that he made, and leave a listing
-    /// without end as it is ([`Refusal::Endless`]).
+    /// undo: they only lengthen a whitelisting, end none that he made, and leave a listing of his as
+    /// it is ([`Refusal::Endless`]). Exim on this host
+    /// ([`LOCAL`](crate::dictionary::LOCAL)) spares only his listings without end: it speaks for
+    /// a client that has logged in.
     pub fn white(
         &self,
         network: Network,
@@ -215,10 +217,10 @@ impl WritableTable {
         self.change(|changes| changes.white(network, seconds, reporter, now))
     }
 
-    /// Ends the black entry of a client or of exactly this network; false if there was none.
-    /// White entries stay, and so does a listing without end unless the administrator himself
-    /// forgives. Of an IPv6 client, entries by another prefix, from an earlier policy, end as
-    /// well; networks that were listed by hand stay.
+    /// Ends the black entry of a client or of exactly this network, whoever reported it; false if there
+    /// was none that may be ended. White entries stay. Of the administrator's listings, Exim on this
+    /// host ends those that have an end, other reporters none. Of an IPv6 client, entries by another
+    /// prefix, from an earlier policy, end as well; networks that were listed by hand stay.
     pub fn forgive(
         &self,
         network: Network,
@@ -245,7 +247,10 @@ impl WritableTable {
     }
 
     /// Makes a change where it counts: in this table, or in the one that has replaced it.
-    fn change<T>(&self, change: impl Fn(Changes<'_>) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    pub(crate) fn change<T>(
+        &self,
+        change: impl Fn(Changes<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let mut table = self.latest();
         loop {
             match change(Changes::new(table)) {

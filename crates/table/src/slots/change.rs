@@ -51,7 +51,7 @@ pub(crate) struct Restoration {
 
 impl Change {
     /// The life that follows on `old`, which is alive or absent. The pure heart of every change.
-    pub(super) fn next(&self, old: Option<Life>, generation: u32) -> Result<Life, Refusal> {
+    pub(crate) fn next(&self, old: Option<Life>, generation: u32) -> Result<Life, Refusal> {
         let count = old.map_or(0, Life::count);
         let left = old.map_or(0, |life| life.remaining(self.now));
         let by_hand = self.reporter == ADMIN;

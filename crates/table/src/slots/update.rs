@@ -207,7 +207,7 @@ impl Slots<'_> {
         slot: usize,
         field: usize,
         generation: u32,
-        new: impl Fn(u64) -> u64,
+        mut new: impl FnMut(u64) -> u64,
     ) -> bool {
         let word = &self.bodies[slot][field];
         let mut old = Mark(word.load(Ordering::Relaxed));
