@@ -53,6 +53,10 @@ mod lookup;
 #[cfg(all(test, loom))]
 mod model;
 mod purge;
+#[cfg(all(test, loom))]
+mod purge_model;
+#[cfg(all(test, not(loom)))]
+mod purge_traces;
 #[cfg(not(loom))]
 mod repair;
 mod resize;

@@ -22,7 +22,8 @@
 //!
 //! Accepted, and harmless: for some nanoseconds a mark may be missing that is put back; whoever is
 //! killed there leaves it so, and so does a resize that carries the entry over just then. What is
-//! lost is the name of one who reports at this very moment.
+//! lost is the name of one who reports at this very moment. And a reporter whose report counted just
+//! before the purge may make his mark just after it.
 
 use super::evict::Ended;
 use super::update::LOW;
