@@ -128,7 +128,7 @@ fn loom_purge_against_a_report_of_the_same() {
 
 /// A reports on, of an entry that is B's too: a report that counts after the purge has A's mark. One that
 /// came before does not count any more; its mark may still come. Fails without the marks that are put
-/// back, and without the look after the swap of life.
+/// back.
 #[test]
 fn loom_purge_of_a_share_against_a_report_of_the_same() {
     explore(3, || {
@@ -146,8 +146,34 @@ fn loom_purge_of_a_share_against_a_report_of_the_same() {
     });
 }
 
-/// The slot passes to another key in the middle of it, whose entry is whole. Fails when marks are changed
-/// without a look at their generation.
+/// The same where nothing can be proved, so that life stays as it is: a report that had not counted when
+/// the purge was over has A's mark. Fails without the second look of who reports, after his swap of life,
+/// and without the swap of life to itself.
+#[test]
+fn loom_purge_of_a_mark_against_a_report_of_the_same() {
+    explore(3, || {
+        let heap = Arc::new(Heap::new());
+        record(&heap.slots(), 1, B);
+        record(&heap.slots(), 1, A);
+        let counted = both(
+            &heap,
+            |heap| {
+                let slots = heap.slots();
+                let share = Share { reporters: 1 << A, reasons: 0, rest: None };
+                let judge = |_: &Entry| Verdict::Loses(share);
+                slots.purge(&slots.place(network(1)), NOW, FLOOR, judge).unwrap();
+                heap.entry(1).unwrap().count
+            },
+            |heap| record(&heap.slots(), 1, A),
+        );
+        let entry = heap.entry(1).unwrap();
+        assert_eq!(entry.count, 3);
+        assert!(counted == 3 || entry.reporters == 1 << A | 1 << B);
+    });
+}
+
+/// The slot passes to another key in the middle of it, whose entry is whole. Fails when a purge swaps
+/// whatever life it finds.
 #[test]
 fn loom_purge_against_evict() {
     explore(3, || {

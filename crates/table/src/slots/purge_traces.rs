@@ -109,8 +109,7 @@ fn marks_are_put_back_when_life_has_changed() {
     }
 }
 
-/// The slot passes to another key while a purge is stopped. Caught: marks taken without a look at the
-/// generation.
+/// The slot passes to another key while a purge is stopped. Caught: a swap of whatever life is there.
 #[test]
 fn a_late_purge_takes_nothing_from_a_stranger() {
     with_slots(|slots| {
