@@ -193,7 +193,10 @@ impl<'a> Changes<'a> {
             let is_his = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
             let may_end = |entry: &Entry| entry.white && (reporter == ADMIN || !is_his(entry));
             if self.end(key, floor, now, &may_end)? {
-                self.tell(Counter::WhiteEnded, EventKind::WhiteEnded, key, reporter, now);
+                self.tell(
+                    Counter::WhiteEnded,
+                    &Event::of(EventKind::WhiteEnded, key, reporter, now),
+                );
             }
             return Ok(());
         }
@@ -237,7 +240,7 @@ impl<'a> Changes<'a> {
             })?;
             if ends {
                 ended.set(true);
-                self.tell(Counter::Forgiven, EventKind::Forgiven, other, reporter, now);
+                self.tell(Counter::Forgiven, &Event::of(EventKind::Forgiven, other, reporter, now));
             }
         }
         Ok(())
@@ -272,16 +275,9 @@ impl<'a> Changes<'a> {
     }
 
     /// Counts an entry's end or reduction, and makes it known.
-    pub(crate) fn tell(
-        &self,
-        counter: Counter,
-        kind: EventKind,
-        key: Network,
-        reporter: u8,
-        now: UnixSeconds,
-    ) {
+    pub(crate) fn tell(&self, counter: Counter, event: &Event) {
         self.count(counter);
-        self.publish(&Event::of(kind, key, reporter, now));
+        self.publish(event);
     }
 
     /// Removes what has expired: see [`WritableTable::sweep`](crate::WritableTable::sweep).

@@ -81,7 +81,7 @@ pub use refusal::Refusal;
 pub use {
     counters::{Counter, Counters},
     dictionary::{Name, Names},
-    event::{Event, EventKind, EventReader, Next},
+    event::{Event, EventKind, EventReader, Next, Share},
     file::{CreateError, CreateOptions, OpenError},
     policy::{ALWAYS_NEVER, NEVER_RANGES_MAX, Policy, PolicyError, WEIGHT_MAX},
     purge::{Purge, Purged, Subject},

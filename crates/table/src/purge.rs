@@ -11,23 +11,21 @@ use crate::changes::Changes;
 use crate::counters::Counter;
 use crate::decision::{Entry, UnixSeconds};
 use crate::dictionary::ADMIN;
-use crate::event::EventKind;
+use crate::event::{Event, EventKind, Share};
 use crate::network::Network;
 use crate::refusal::Refusal;
-use crate::slots::{self, Share, Verdict};
+use crate::slots::{self, Loss, Verdict};
 use crate::table::Table;
 use crate::writable::WritableTable;
-use history::{Left, Told};
+use history::Left;
 
 pub(crate) use history::History;
 
 /// What a purge is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// What the reporter with this bit did: listings and whitelistings.
-    Reporter(u8),
-    /// Listings for the reason with this bit.
-    Reason(u8),
+    /// What a reporter did, whitelistings, too; or listings for a reason.
+    Share(Share),
     /// All listings, whoever made them.
     Listings,
     /// All whitelistings, whoever made them.
@@ -82,8 +80,12 @@ impl Purge {
     /// Whether it is about this entry at all.
     fn concerns(&self, entry: &Entry) -> bool {
         let is_its = match self.subject {
-            Subject::Reporter(reporter) => entry.reporters >> reporter & 1 == 1,
-            Subject::Reason(reason) => !entry.white && entry.reasons >> reason & 1 == 1,
+            Subject::Share(Share::Reporter(reporter)) => {
+                entry.reporters >> (reporter & 63) & 1 == 1
+            }
+            Subject::Share(Share::Reason(reason)) => {
+                !entry.white && entry.reasons >> (reason & 63) & 1 == 1
+            }
             Subject::Listings => !entry.white,
             Subject::Whitelistings => entry.white,
         };
@@ -95,25 +97,23 @@ impl Purge {
         if !self.concerns(entry) {
             return Verdict::Stays;
         }
-        let (reporters, reasons) = match self.subject {
-            Subject::Reporter(reporter) => (1 << reporter, 0),
-            Subject::Reason(reason) => (0, 1 << reason),
-            Subject::Listings | Subject::Whitelistings => return Verdict::Ends,
+        let Subject::Share(share) = self.subject else { return Verdict::Ends };
+        let (reporters, reasons) = match share {
+            Share::Reporter(reporter) => (1 << (reporter & 63), 0),
+            Share::Reason(reason) => (0, 1 << (reason & 63)),
         };
-        let is_alone = match self.subject {
-            Subject::Reporter(_) => entry.reporters == reporters,
-            _ => entry.reasons == reasons,
+        let is_alone = match share {
+            Share::Reporter(_) => entry.reporters == reporters,
+            Share::Reason(_) => entry.reasons == reasons,
         };
         if is_alone {
             return Verdict::Ends;
         }
-        let goes =
-            |told: &Told| reporters >> told.reporter & 1 == 1 || reasons >> told.reason & 1 == 1;
-        match history.without(entry, goes, now) {
-            None => Verdict::Loses(Share { reporters, reasons, rest: None }),
+        match history.without(entry, share, now) {
+            None => Verdict::Loses(Loss { reporters, reasons, rest: None }),
             // What the others reported has run out by now, or would have.
             Some(None) => Verdict::Ends,
-            Some(Some(Left { life, first, reasons, reporters })) => Verdict::Loses(Share {
+            Some(Some(Left { life, first, reasons, reporters })) => Verdict::Loses(Loss {
                 reporters: entry.reporters & !reporters,
                 reasons: entry.reasons & !reasons,
                 rest: Some((life, first)),
@@ -122,7 +122,7 @@ impl Purge {
     }
 
     fn needs_history(&self) -> bool {
-        matches!(self.subject, Subject::Reporter(_) | Subject::Reason(_))
+        matches!(self.subject, Subject::Share(_))
     }
 
     fn history(&self, table: &Table, now: UnixSeconds) -> History {
@@ -143,7 +143,7 @@ impl Table {
             purged.add(match purge.judge(&entry, &history, now) {
                 Verdict::Stays => slots::Purged::Untouched,
                 Verdict::Ends => slots::Purged::Ended { white: entry.white },
-                Verdict::Loses(share) => slots::Purged::Reduced { exactly: share.rest.is_some() },
+                Verdict::Loses(loss) => slots::Purged::Reduced { exactly: loss.rest.is_some() },
             });
         }
         purged
@@ -198,7 +198,11 @@ impl Changes<'_> {
             slots::Purged::Ended { white: true } => (Counter::WhiteEnded, EventKind::WhiteEnded),
             slots::Purged::Reduced { .. } => (Counter::Reduced, EventKind::Reduced),
         };
-        self.tell(counter, kind, key, ADMIN, now);
+        let weight = match (purged, purge.subject) {
+            (slots::Purged::Reduced { .. }, Subject::Share(share)) => share.code(),
+            _ => 0,
+        };
+        self.tell(counter, &Event { weight, ..Event::of(kind, key, ADMIN, now) });
         Ok(purged)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use eximrbl_table::dictionary::{ADMIN, LOCAL, REJECT_BIT};
 use eximrbl_table::{
     Counter, Entry, EventKind, Filter, Name, Network, Next, Policy, Purge, Purged, Report,
-    Restored, Subject, WritableTable,
+    Restored, Share, Subject, WritableTable,
 };
 
 const NOW: u32 = 1_795_000_000;
@@ -101,7 +101,7 @@ fn a_share_is_taken_out_as_if_it_had_never_been() {
     others(by(ADMIN, "198.51.100.0/24"), NOW - 5);
     his(by(A, "198.51.100.0/24"), NOW - 4);
 
-    let purged = purge(&with, of(Subject::Reporter(A)), NOW);
+    let purged = purge(&with, of(Subject::Share(Share::Reporter(A))), NOW);
     let counted = Purged { ended: 2, reduced: 6, ..Purged::default() };
     assert_eq!(purged, counted);
     let seen = |table: &WritableTable| {
@@ -124,7 +124,7 @@ fn the_rest_goes_on_as_any_entry() {
     for reporter in [A, B, LOCAL] {
         table.record(&by(reporter, "192.0.2.1"), NOW).unwrap();
     }
-    assert_eq!(purge(&table, of(Subject::Reporter(A)), NOW).reduced, 1);
+    assert_eq!(purge(&table, of(Subject::Share(Share::Reporter(A))), NOW).reduced, 1);
     let next = table.record(&by(A, "192.0.2.1"), NOW + 10).unwrap();
     assert_eq!((next.count, next.remaining), (3, 1790));
     let entry = entry(&table, "192.0.2.1", NOW + 10).unwrap();
@@ -153,7 +153,7 @@ fn what_cannot_be_proved_stays() {
         )
         .unwrap();
     let before = [1, 3].map(|i| entry(&table, &format!("192.0.2.{i}"), NOW).unwrap());
-    let purged = purge(&table, of(Subject::Reporter(A)), NOW);
+    let purged = purge(&table, of(Subject::Share(Share::Reporter(A))), NOW);
     assert_eq!(purged, Purged { reduced: 1, kept: 2, ..Purged::default() });
     for (i, before) in [1, 3].into_iter().zip(before) {
         let after = entry(&table, &format!("192.0.2.{i}"), NOW).unwrap();
@@ -166,7 +166,7 @@ fn what_cannot_be_proved_stays() {
     table.record(&by(B, "192.0.2.1"), NOW).unwrap();
     let rounds = if cfg!(miri) { 256 } else { 65_536 };
     (0..rounds - 1).for_each(|_| _ = table.record(&by(LOCAL, "192.0.2.2"), NOW).unwrap());
-    let purged = purge(&table, of(Subject::Reporter(A)), NOW);
+    let purged = purge(&table, of(Subject::Share(Share::Reporter(A))), NOW);
     assert_eq!(purged, Purged { kept: 1, ..Purged::default() });
 }
 
@@ -182,7 +182,7 @@ fn whitelistings_of_his_end_too() {
     white("192.0.2.3", A);
     white("192.0.2.4", B);
     white("192.0.2.4", A);
-    let purged = purge(&table, of(Subject::Reporter(A)), NOW);
+    let purged = purge(&table, of(Subject::Share(Share::Reporter(A))), NOW);
     assert_eq!(purged, Purged { white_ended: 1, kept: 2, ..Purged::default() });
     assert!(entry(&table, "192.0.2.1", NOW).is_none());
     for (client, reporter) in [("192.0.2.2", B), ("192.0.2.3", ADMIN), ("192.0.2.4", B)] {
@@ -215,7 +215,7 @@ fn other_parts_can_be_undone_as_well() {
     let white = ["192.0.2.3", "203.0.113.0/24"];
 
     let table = filled();
-    let purged = purge(&table, of(Subject::Reason(9)), NOW);
+    let purged = purge(&table, of(Subject::Share(Share::Reason(9))), NOW);
     assert_eq!(purged, Purged { ended: 1, reduced: 1, ..Purged::default() });
     let entry = entry(&table, "192.0.2.2", NOW).unwrap();
     assert_eq!((entry.count, entry.reasons, entry.reporters), (1, 1 << REJECT_BIT, 1 << B));
@@ -224,7 +224,7 @@ fn other_parts_can_be_undone_as_well() {
     let within = |text| Some(network(text));
     let what = Purge { subject: Subject::Listings, within: within("198.51.100.0/24") };
     assert_eq!(purge(&table, what, NOW).ended, 2);
-    let what = Purge { subject: Subject::Reporter(A), within: within("192.0.2.2") };
+    let what = Purge { subject: Subject::Share(Share::Reporter(A)), within: within("192.0.2.2") };
     assert_eq!(purge(&table, what, NOW).reduced, 1);
     assert_eq!(left(&table), ["192.0.2.1", "192.0.2.2", white[0], white[1]]);
     assert_eq!(purge(&table, of(Subject::Listings), NOW).ended, 2);
@@ -247,7 +247,7 @@ fn a_quorum_counts_him_no_more() {
         |filter: &Filter| table.decide("192.0.2.1".parse().unwrap(), filter, NOW).is_listed();
     assert!(is_listed(&by_two));
     let mut reader = table.events(None);
-    purge(&table, of(Subject::Reporter(A)), NOW);
+    purge(&table, of(Subject::Share(Share::Reporter(A))), NOW);
     assert!(!is_listed(&by_two) && is_listed(&Filter::default()));
     let Next::Event(event) = table.next_event(&mut reader, NOW) else { unreachable!("told") };
     assert_eq!((event.kind, event.reporter), (EventKind::Reduced, ADMIN));
@@ -273,7 +273,7 @@ fn others_reports_survive_beside_writers_and_a_resize() {
     };
     let clients = 200;
     let rounds = if cfg!(miri) { 2 } else { 20 };
-    let what = of(Subject::Reporter(a));
+    let what = of(Subject::Share(Share::Reporter(a)));
     let now = eximrbl_table::now();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use crate::decision::{Entry, UnixSeconds};
-use crate::event::{Event, EventKind, EventReader, Next};
+use crate::event::{Event, EventKind, EventReader, Next, Share};
 use crate::network::Network;
 use crate::policy_block::Terms;
 use crate::slots::{Change, Kind};
@@ -29,12 +29,21 @@ pub(crate) struct History {
 
 /// A report, as its event tells it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told {
+struct Told {
     time: UnixSeconds,
-    pub(crate) reporter: u8,
-    pub(crate) reason: u8,
+    reporter: u8,
+    reason: u8,
     weight: u32,
     seconds: u32,
+}
+
+impl Told {
+    fn is_of(&self, share: Share) -> bool {
+        match share {
+            Share::Reporter(reporter) => self.reporter == reporter,
+            Share::Reason(reason) => self.reason == reason,
+        }
+    }
 }
 
 /// An entry as some of its reports make it.
@@ -83,16 +92,28 @@ impl History {
                     reports.push(told);
                 }
             }
-            _ => _ = self.reports.remove(&event.network),
+            // Of an earlier purge. Should it have had to leave the rest as it was, nothing can be
+            // proved any more, and it comes out so.
+            EventKind::Reduced => {
+                let reports = self.reports.get_mut(&event.network);
+                if let Some((reports, share)) = reports.zip(event.share()) {
+                    reports.retain(|told| !told.is_of(share));
+                }
+            }
+            EventKind::Forgiven
+            | EventKind::Whitened
+            | EventKind::Evicted
+            | EventKind::Expired
+            | EventKind::WhiteEnded => _ = self.reports.remove(&event.network),
         }
     }
 
-    /// What would be left of a black entry without the reports that go: `None` if nobody can tell,
+    /// What would be left of a black entry without a share: `None` if nobody can tell,
     /// nothing if it would have run out.
     pub(crate) fn without(
         &self,
         entry: &Entry,
-        goes: impl Fn(&Told) -> bool,
+        share: Share,
         now: UnixSeconds,
     ) -> Option<Option<Left>> {
         let reports = self.reports.get(&entry.network).filter(|_| !entry.white)?;
@@ -102,7 +123,7 @@ impl History {
             && whole.life.remaining(now) == entry.remaining
             && whole.first == entry.first
             && (whole.reasons, whole.reporters) == (entry.reasons, entry.reporters);
-        let left = || self.replay(reports.iter().filter(|told| !goes(told)));
+        let left = || self.replay(reports.iter().filter(|told| !told.is_of(share)));
         let is_alive = |left: &Left| left.life.is_alive(now, self.terms.floor);
         is_proved.then(|| left().filter(is_alive))
     }

@@ -88,7 +88,7 @@ pub(crate) use liveness::Liveness;
 #[cfg(not(loom))]
 pub(crate) use lookup::View;
 #[cfg(not(loom))]
-pub(crate) use purge::{Purged, Share, Verdict};
+pub(crate) use purge::{Loss, Purged, Verdict};
 #[cfg(not(loom))]
 pub(crate) use repair::Bits;
 use resize::Beside;

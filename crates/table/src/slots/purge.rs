@@ -40,12 +40,12 @@ pub(crate) enum Verdict {
     /// It ends.
     Ends,
     /// It goes on without this.
-    Loses(Share),
+    Loses(Loss),
 }
 
 /// What is taken out of an entry that goes on.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Share {
+pub(crate) struct Loss {
     /// Marks of reporters.
     pub(crate) reporters: u64,
     /// Marks of reasons.
@@ -103,8 +103,8 @@ impl Slots<'_> {
                 Verdict::Ends if self.end(slot, control, life) == Ended::Done => {
                     return Ok(Purged::Ended { white: life.is_white() });
                 }
-                Verdict::Loses(share) if self.take_out(slot, control, life, &share) => {
-                    return Ok(Purged::Reduced { exactly: share.rest.is_some() });
+                Verdict::Loses(loss) if self.take_out(slot, control, life, &loss) => {
+                    return Ok(Purged::Reduced { exactly: loss.rest.is_some() });
                 }
                 Verdict::Ends | Verdict::Loses(_) => {}
             }
@@ -114,22 +114,16 @@ impl Slots<'_> {
 
     /// Takes a share out of the entry that was seen with this life; false, and all is as it was, if
     /// that has changed since.
-    pub(super) fn take_out(
-        &self,
-        slot: usize,
-        control: Control,
-        life: Life,
-        share: &Share,
-    ) -> bool {
+    pub(super) fn take_out(&self, slot: usize, control: Control, life: Life, loss: &Loss) -> bool {
         let generation = control.generation();
-        let taken = self.unmark(slot, generation, share);
-        let next = share.rest.map_or(life, |(rest, _)| rest.carried(generation));
+        let taken = self.unmark(slot, generation, loss);
+        let next = loss.rest.map_or(life, |(rest, _)| rest.carried(generation));
         // To itself, too: this swap is what the next report acquires.
         if !self.swap_life(slot, life, next) {
             self.put_back(slot, generation, &taken);
             return false;
         }
-        if let Some((_, first)) = share.rest {
+        if let Some((_, first)) = loss.rest {
             self.swap_mark(slot, field::FIRST, generation, |bits| {
                 u64::from(first) << 16 | bits & 0xffff
             });
@@ -138,7 +132,7 @@ impl Slots<'_> {
     }
 
     /// Takes marks out; says which of them were there.
-    fn unmark(&self, slot: usize, generation: u32, share: &Share) -> Share {
+    fn unmark(&self, slot: usize, generation: u32, loss: &Loss) -> Loss {
         let remove = |low: usize, high: usize, bits: u64| {
             let (mut low_taken, mut high_taken) = (0, 0);
             if bits & LOW != 0 {
@@ -155,14 +149,14 @@ impl Slots<'_> {
             }
             high_taken << 48 | low_taken
         };
-        Share {
-            reporters: remove(field::REPORTERS, field::LAST, share.reporters),
-            reasons: remove(field::REASONS, field::FIRST, share.reasons),
+        Loss {
+            reporters: remove(field::REPORTERS, field::LAST, loss.reporters),
+            reasons: remove(field::REASONS, field::FIRST, loss.reasons),
             rest: None,
         }
     }
 
-    fn put_back(&self, slot: usize, generation: u32, taken: &Share) {
+    fn put_back(&self, slot: usize, generation: u32, taken: &Loss) {
         let add = |field: usize, bits: u64| {
             if bits != 0 {
                 self.swap_mark(slot, field, generation, |old| old | bits);

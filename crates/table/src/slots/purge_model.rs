@@ -5,7 +5,7 @@
 
 use loom::sync::Arc;
 
-use super::purge::{Purged, Share, Verdict};
+use super::purge::{Loss, Purged, Verdict};
 use super::*;
 use crate::decision::Entry;
 use crate::word::{EPOCH, deadline_after};
@@ -65,7 +65,7 @@ fn judge(entry: &Entry) -> Verdict {
     match entry.reporters {
         alone if alone == 1 << A => Verdict::Ends,
         other if other >> A & 1 == 0 => Verdict::Stays,
-        _ => Verdict::Loses(Share { reporters: 1 << A, reasons: 0, rest: Some((life, NOW)) }),
+        _ => Verdict::Loses(Loss { reporters: 1 << A, reasons: 0, rest: Some((life, NOW)) }),
     }
 }
 
@@ -159,8 +159,8 @@ fn loom_purge_of_a_mark_against_a_report_of_the_same() {
             &heap,
             |heap| {
                 let slots = heap.slots();
-                let share = Share { reporters: 1 << A, reasons: 0, rest: None };
-                let judge = |_: &Entry| Verdict::Loses(share);
+                let loss = Loss { reporters: 1 << A, reasons: 0, rest: None };
+                let judge = |_: &Entry| Verdict::Loses(loss);
                 slots.purge(&slots.place(network(1)), NOW, FLOOR, judge).unwrap();
                 heap.entry(1).unwrap().count
             },

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::evict::Ended;
-use super::purge::{Purged, Share, Verdict};
+use super::purge::{Loss, Purged, Verdict};
 use super::*;
 use crate::decision::Entry;
 use crate::sync::AtomicU64;
@@ -42,7 +42,7 @@ fn entry(slots: &Slots<'_>, i: u8) -> Option<Entry> {
 }
 
 /// What takes A's marks, and the reason that he alone gave.
-const SHARE: Share = Share { reporters: 1 << A, reasons: 1 << 50, rest: None };
+const LOSS: Loss = Loss { reporters: 1 << A, reasons: 1 << 50, rest: None };
 
 /// B is stopped after he has noted himself, before he counts. Caught: reporters noted after life's swap.
 #[test]
@@ -56,7 +56,7 @@ fn a_reporter_is_seen_before_he_counts() {
         let next = by(B, 3).next(Some(life), control.generation()).unwrap();
         let judge = |entry: &Entry| match entry.reporters {
             alone if alone == 1 << A => Verdict::Ends,
-            _ => Verdict::Loses(SHARE),
+            _ => Verdict::Loses(LOSS),
         };
         let purged = slots.purge(&place, NOW, FLOOR, judge).unwrap();
         assert_eq!(purged, Purged::Reduced { exactly: false });
@@ -86,7 +86,7 @@ fn what_another_reports_meanwhile_is_not_ended() {
     });
 }
 
-/// A reports in the middle of a purge of his share: all marks are there again, those in the upper words
+/// A reports in the middle of a purge of his loss: all marks are there again, those in the upper words
 /// too, and the purge looks again. Caught: marks that are not put back, of each of the four words.
 #[test]
 fn marks_are_put_back_when_life_has_changed() {
@@ -97,11 +97,11 @@ fn marks_are_put_back_when_life_has_changed() {
             let (slot, control, life) = slots.find_ready(&slots.place(network(1))).unwrap();
             record(&slots, 1, &by(reporter, reason));
             let before = entry(&slots, 1).unwrap();
-            let share = Share { reporters: 1 << reporter, reasons: 1 << reason, rest: None };
-            assert!(!slots.take_out(slot, control, life, &share));
+            let loss = Loss { reporters: 1 << reporter, reasons: 1 << reason, rest: None };
+            assert!(!slots.take_out(slot, control, life, &loss));
             assert_eq!(entry(&slots, 1).unwrap(), before);
             let (_, _, life) = slots.find_ready(&slots.place(network(1))).unwrap();
-            assert!(slots.take_out(slot, control, life, &share));
+            assert!(slots.take_out(slot, control, life, &loss));
             let after = entry(&slots, 1).unwrap();
             assert_eq!((after.reporters, after.reasons), (1 << 3, 1 << 4));
             assert_eq!((after.count, after.first, after.last), (3, before.first, before.last));
@@ -119,7 +119,7 @@ fn a_late_purge_takes_nothing_from_a_stranger() {
         record(&slots, 1, &by(A, 50));
         assert_eq!(slots.find_ready(&slots.place(network(1))).unwrap().0, slot);
         let rest = Some((Life::new(deadline_after(NOW, 60), 9, false, 0), NOW - 1));
-        assert!(!slots.take_out(slot, control, life, &Share { rest, ..SHARE }));
+        assert!(!slots.take_out(slot, control, life, &Loss { rest, ..LOSS }));
         let entry = entry(&slots, 1).unwrap();
         assert_eq!((entry.count, entry.first), (1, NOW));
         assert_eq!((entry.reporters, entry.reasons), (1 << A, 1 << 50));
@@ -133,7 +133,7 @@ fn an_exact_share_leaves_the_others_life() {
         record(&slots, 1, &by(A, 50));
         record(&slots, 1, &by(B, 2));
         let rest = Some((Life::new(deadline_after(NOW, 90), 1, false, 0), NOW + 7));
-        let judge = |_: &Entry| Verdict::Loses(Share { rest, ..SHARE });
+        let judge = |_: &Entry| Verdict::Loses(Loss { rest, ..LOSS });
         let purged = slots.purge(&slots.place(network(1)), NOW, FLOOR, judge).unwrap();
         assert_eq!(purged, Purged::Reduced { exactly: true });
         let entry = entry(&slots, 1).unwrap();

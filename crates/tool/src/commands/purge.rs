@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use eximrbl_table::dictionary::ADMIN;
-use eximrbl_table::{Names, Purge, Purged, Refusal, Subject, Table, WritableTable, now};
+use eximrbl_table::{Names, Purge, Purged, Refusal, Share, Subject, Table, WritableTable, now};
 
 use super::Finding;
 use super::change::is_too_wide;
@@ -45,9 +45,9 @@ fn purge(table: &Table, wanted: &Wanted) -> Option<Purge> {
         bit
     };
     let subject = if let Some(reporter) = &wanted.reporter {
-        Subject::Reporter(bit(reporter, &table.reporters(), "reported by")?)
+        Subject::Share(Share::Reporter(bit(reporter, &table.reporters(), "reported by")?))
     } else if let Some(reason) = &wanted.reason {
-        Subject::Reason(bit(reason, &table.reasons(), "recorded for")?)
+        Subject::Share(Share::Reason(bit(reason, &table.reasons(), "recorded for")?))
     } else if wanted.white {
         Subject::Whitelistings
     } else {
@@ -59,8 +59,7 @@ fn purge(table: &Table, wanted: &Wanted) -> Option<Purge> {
 /// Whether it takes more than a slip of the hand may.
 fn is_sweeping(purge: &Purge) -> bool {
     match purge.subject {
-        Subject::Reporter(reporter) => reporter == ADMIN,
-        Subject::Reason(_) => false,
+        Subject::Share(share) => share == Share::Reporter(ADMIN),
         Subject::Listings | Subject::Whitelistings => purge.within.is_none_or(is_too_wide),
     }
 }
