@@ -16,13 +16,15 @@ use crate::slots::{Change, Kind};
 use crate::table::Table;
 use crate::word::{COUNT_MAX, Life};
 
-/// Looks at an event that its writer has yet to finish; he needs some nanoseconds.
+/// Looks in all at events that their writers have yet to finish; each needs some nanoseconds.
 const LOOKS: u32 = 1000;
 
 /// The reports of the entries that began within the ring's reach.
 #[derive(Debug)]
 pub(crate) struct History {
     reader: EventReader,
+    /// Looks that are left.
+    looks: u32,
     terms: Terms,
     reports: HashMap<Network, Vec<Told>>,
 }
@@ -59,12 +61,12 @@ impl History {
     /// Of nothing yet, from the oldest event on.
     pub(crate) fn new(table: &Table) -> Self {
         let (reader, terms) = (table.events(Some(0)), table.latest().policy_block().terms());
-        Self { reader, terms, reports: HashMap::new() }
+        Self { reader, looks: LOOKS, terms, reports: HashMap::new() }
     }
 
     /// Takes in the events that came since.
     pub(crate) fn read(&mut self, table: &Table, now: UnixSeconds) {
-        let (mut looks, mut time) = (0, now);
+        let mut time = now;
         // No further, lest busy writers keep us for ever.
         let end = table.serial();
         while self.reader.next_number() < end {
@@ -72,12 +74,12 @@ impl History {
                 Next::Event(event) => self.note(&event),
                 // Which entries it was about is not known.
                 Next::Lost(_) => self.reports.clear(),
-                Next::Nothing if looks < LOOKS => {
-                    looks += 1;
+                Next::Nothing if self.looks > 0 => {
+                    self.looks -= 1;
                     std::thread::yield_now();
                 }
                 // Its writer is dead or stopped: as if the time for him were over.
-                Next::Nothing => (looks, time) = (0, time.wrapping_add(1 << 16)),
+                Next::Nothing => time = time.wrapping_add(1 << 16),
             }
         }
     }
