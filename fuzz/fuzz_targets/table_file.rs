@@ -15,7 +15,8 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::LazyLock;
 
 use eximrbl_table::{
-    Counter, Expiry, Filter, Name, Next, Policy, Report, Table, UnixSeconds, WritableTable,
+    Counter, Expiry, Filter, Name, Next, Policy, Purge, Report, Restored, Share, Subject, Table,
+    UnixSeconds, WritableTable,
 };
 use libfuzzer_sys::fuzz_target;
 use memory_file::MemoryFile;
@@ -135,6 +136,13 @@ fn change_all(table: &WritableTable, i: u8, now: UnixSeconds) {
         let _ = table.white(network, None, i % 2, now);
         let _ = table.forgive(network, 1, now);
         let _ = table.white(network, Some(0), 1, now);
+        let (first, last, remaining) = (now, now.wrapping_sub(i.into()), u32::from(i) << 8);
+        let (reasons, reporters) = (u64::from(i) << 47, u64::from(i) << 44);
+        let (white, count) = (i % 3 == 0, i.into());
+        let _ = table.restore(
+            &Restored { network, white, count, remaining, first, last, reasons, reporters },
+            now,
+        );
     }
     // More than there are places, so that some are evicted.
     for i in 0..18 {
@@ -146,6 +154,11 @@ fn change_all(table: &WritableTable, i: u8, now: UnixSeconds) {
     assert!(table.reporter(name(format!("r{i}"))).is_none_or(|bit| bit < 64));
     assert!(table.folded_reason(b"No such_thing").is_none_or(|bit| bit < 64));
     table.count(Counter::Records);
+    let subject = Subject::Share(if i % 2 == 0 { Share::Reporter(i) } else { Share::Reason(i) });
+    let purge = Purge { subject, within: (i % 4 == 0).then(|| network("192.0.2.0/24")) };
+    let announced = table.would_purge(&purge, now);
+    let purged = table.purge(&purge, now).unwrap_or_default();
+    assert!(purged.total() <= announced.total());
 }
 
 fn read_all(table: &Table, now: UnixSeconds) {
@@ -160,6 +173,7 @@ fn read_all(table: &Table, now: UnixSeconds) {
         assert!(entry.network.mapped_length() <= 128);
     }
     assert!(entries <= slots);
+    assert!(table.entries_by_reporter(now).iter().all(|entries| u64::from(*entries) <= slots));
     for client in ["192.0.2.1", "203.0.113.9", "2001:db8::1", "2001:db8:1::", "127.0.0.2"] {
         let client = client.parse().unwrap();
         let _ = table.decide(client, &Filter::default(), now);

@@ -25,7 +25,7 @@ const AROUND: usize = 16 * PAGE;
 pub(crate) const BODY: usize = 7;
 pub(crate) const POLICY_COPY: usize = 8 + 64 + 4 * 1024;
 pub(crate) const DICTIONARY: usize = 64 * 5;
-pub(crate) const RING: usize = 4 << 16;
+pub(crate) const RING: usize = 5 << 16;
 
 /// Entries that the table has room for.
 pub(crate) const SLOTS: usize = 64;

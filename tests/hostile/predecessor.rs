@@ -22,11 +22,12 @@ use crate::tool;
 const SUCCESSOR: u64 = 0x5ecc_e550_5ecc_e550;
 
 /// Commands that read both tables, that bring entries over, and that replace the table once more.
-const COMMANDS: [&str; 6] = [
+const COMMANDS: [&str; 7] = [
     "verify",
     "list --all",
     "info",
     "forgive 192.0.2.1",
+    "purge --reporter local",
     "black 203.0.112.50",
     "resize --slots 128",
 ];

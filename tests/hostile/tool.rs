@@ -33,6 +33,9 @@ pub(crate) const COMMANDS: [&str; 22] = [
     "white 2001:db8:1::/48 --json",
     "forgive 192.0.2.1",
     "forgive 203.0.113.0/24 --json",
+    "purge --reporter local",
+    "purge --reason rcpt --json",
+    "purge --all --yes",
     "policy --set base_ttl=900 --set never=198.51.100.0/24 --set weights.auth=2",
 ];
 

@@ -155,7 +155,7 @@ impl Zone {
         let reasons: Vec<&str> = entry.reasons.iter().map(String::as_str).collect();
         (entry.count >= THRESHOLD || by_hand)
             && (self.reasons.is_empty() || self.reasons.iter().any(|one| reasons.contains(one)))
-            && entry.reporters.len() >= self.quorum
+            && (entry.reporters.len() >= self.quorum || by_hand)
     }
 
     /// The code that a test address shows (RFC 5782 section 5).

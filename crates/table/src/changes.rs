@@ -5,14 +5,15 @@ use std::ops::Deref;
 
 use crate::counters::{self, Counter};
 use crate::decision::{Entry, UnixSeconds};
-use crate::dictionary::{ADMIN, OTHER_BIT};
+use crate::dictionary::{ADMIN, LOCAL, OTHER_BIT};
 use crate::event::{Event, EventKind};
 use crate::network::{Network, bits_of};
 use crate::policy::WEIGHT_MAX;
 use crate::refusal::Refusal;
-use crate::slots::{Applied, Change, Kind, Swept as SlotSwept};
+use crate::slots::{Applied, Change, Kind, Restoration, Slots, Swept as SlotSwept};
 use crate::table::Table;
-use crate::writable::{Expiry, Recorded, Report, Swept};
+use crate::word::COUNT_MAX;
+use crate::writable::{Expiry, Recorded, Report, Restored, Swept};
 
 /// A table, for changing it. Made for writable ones alone.
 #[derive(Clone, Copy)]
@@ -71,6 +72,55 @@ impl<'a> Changes<'a> {
         let seconds = if endless { u32::MAX } else { report.seconds.unwrap_or(0) };
         let what = Event { weight, seconds, ..Event::of(kind, key, reporter, now) };
         self.publish(&Event { reason, ..what });
+        let (count, remaining) = (applied.life.count(), applied.life.remaining(now));
+        Ok(Recorded { count, remaining })
+    }
+
+    /// Puts an entry back: see [`WritableTable::restore`](crate::WritableTable::restore).
+    pub(crate) fn restore(
+        &self,
+        restored: &Restored,
+        now: UnixSeconds,
+    ) -> Result<Recorded, Refusal> {
+        let (first, last) = restored.network.range();
+        let (terms, is_never, _) = self.policy_block().terms_for(first, OTHER_BIT);
+        let is_never = is_never && self.policy_block().terms_for(last, OTHER_BIT).1;
+        let white = restored.white;
+        if is_never && !white {
+            return self.refuse(Refusal::NeverListed);
+        }
+        let seconds = match restored.remaining {
+            u32::MAX => None,
+            left if white => Some(left),
+            left => Some(left.min(terms.max_ttl)),
+        };
+        if seconds.is_some_and(|left| left < if white { 1 } else { terms.floor.max(1) }) {
+            return Ok(Recorded { count: 0, remaining: 0 });
+        }
+        // Every entry has a reporter, and every black one a count and a reason.
+        let or = |bits: u64, bit: u8| if bits == 0 { 1 << bit } else { bits };
+        let kind = Kind::Restored(Restoration {
+            white,
+            count: restored.count.clamp(1, COUNT_MAX),
+            seconds,
+            first: restored.first.min(restored.last),
+            last: restored.last,
+            reasons: if white { 0 } else { or(restored.reasons, OTHER_BIT) },
+            reporters: or(restored.reporters, LOCAL),
+        });
+        let key = self.key(restored.network);
+        let floor = terms.floor;
+        let change = Change { kind, reason: OTHER_BIT, reporter: ADMIN, now, floor };
+        let applied = self.apply(key, &change)?;
+        let kind = match applied.is_new {
+            _ if white => EventKind::Whitened,
+            true => EventKind::Added,
+            false => EventKind::Extended,
+        };
+        self.count(if white { Counter::Whitened } else { Counter::Records });
+        let weight = if white { 0 } else { restored.count };
+        let seconds = seconds.unwrap_or(u32::MAX);
+        self.publish(&Event { weight, seconds, ..Event::of(kind, key, ADMIN, now) });
         let (count, remaining) = (applied.life.count(), applied.life.remaining(now));
         Ok(Recorded { count, remaining })
     }
@@ -143,10 +193,16 @@ impl<'a> Changes<'a> {
             let is_his = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
             let may_end = |entry: &Entry| entry.white && (reporter == ADMIN || !is_his(entry));
             if self.end(key, floor, now, &may_end)? {
-                self.count(Counter::WhiteEnded);
-                self.publish(&Event::of(EventKind::WhiteEnded, key, reporter, now));
+                self.tell(
+                    Counter::WhiteEnded,
+                    &Event::of(EventKind::WhiteEnded, key, reporter, now),
+                );
             }
             return Ok(());
+        }
+        // A white address lies in no black network, so that one may not be the administrator's either.
+        if !matches!(reporter, ADMIN | LOCAL) && self.is_under_his(key, floor, now) {
+            return self.refuse(Refusal::Endless);
         }
         let kind = Kind::White { seconds };
         self.apply(key, &Change { kind, reason: OTHER_BIT, reporter, now, floor })?;
@@ -166,7 +222,12 @@ impl<'a> Changes<'a> {
         ended: &Cell<bool>,
     ) -> Result<(), Refusal> {
         let (key, floor) = (self.key(network), self.policy_block().terms().floor);
-        let by_hand = |entry: &Entry| entry.is_endless() || entry.reporters >> ADMIN & 1 == 1;
+        let may_end = |entry: &Entry| match reporter {
+            ADMIN => true,
+            // Exim on this host, after a login: that is more than a guess.
+            LOCAL => !entry.is_endless(),
+            _ => !entry.is_by_hand(),
+        };
         // Of an IPv6 client, entries under an earlier policy's prefix are his as well.
         let others = self.lengths().around(network);
         let others = others.filter(|other| network.is_host() && *other != key);
@@ -174,13 +235,12 @@ impl<'a> Changes<'a> {
             let is_wider = other.mapped_length() < key.mapped_length();
             let ends = self.end(other, floor, now, &|entry| {
                 !entry.white
-                    && !(is_wider && (other.is_ipv4() || by_hand(entry)))
-                    && (reporter == ADMIN || !entry.is_endless())
+                    && !(is_wider && (other.is_ipv4() || entry.is_by_hand()))
+                    && may_end(entry)
             })?;
             if ends {
                 ended.set(true);
-                self.count(Counter::Forgiven);
-                self.publish(&Event::of(EventKind::Forgiven, other, reporter, now));
+                self.tell(Counter::Forgiven, &Event::of(EventKind::Forgiven, other, reporter, now));
             }
         }
         Ok(())
@@ -194,13 +254,30 @@ impl<'a> Changes<'a> {
         now: UnixSeconds,
         may_end: &dyn Fn(&Entry) -> bool,
     ) -> Result<bool, Refusal> {
+        let slots = self.entered(key, floor, now)?;
+        slots.forget(&slots.place(key), now, floor, may_end)
+    }
+
+    /// The slots, once the key's entry is in these alone.
+    pub(crate) fn entered(
+        &self,
+        key: Network,
+        floor: u32,
+        now: UnixSeconds,
+    ) -> Result<Slots<'_>, Refusal> {
         if self.is_retired() {
             return Err(Refusal::Retired);
         }
         let slots = self.slots();
         let mut evicted = |victim| self.tell_evicted(victim, 0, now);
         slots.enter(key, now, floor, self.liveness(), &mut evicted)?;
-        slots.forget(&slots.place(key), now, floor, may_end)
+        Ok(slots)
+    }
+
+    /// Counts an entry's end or reduction, and makes it known.
+    pub(crate) fn tell(&self, counter: Counter, event: &Event) {
+        self.count(counter);
+        self.publish(event);
     }
 
     /// Removes what has expired: see [`WritableTable::sweep`](crate::WritableTable::sweep).

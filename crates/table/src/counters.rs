@@ -47,8 +47,10 @@ counters! {
     Reclaimed = "reclaimed",
     /// Whitelistings that were ended by hand or by `rbl_allow` with 0 seconds.
     WhiteEnded = "white_ended",
-    /// Calls of `rbl_allow` for what the administrator listed without end.
+    /// Whitelistings of what the administrator listed.
     RefusedEndless = "refused_endless",
+    /// Entries that go on without what a purge took out of them.
+    Reduced = "reduced",
 }
 
 /// Words that the counters have in the file.

@@ -4,6 +4,7 @@
 //! (crate::Table::decide), so they cannot disagree.
 
 use crate::Network;
+use crate::word::ADMIN;
 
 /// Seconds since the Unix epoch; 32 bits reach to 2106.
 pub type UnixSeconds = u32;
@@ -34,6 +35,12 @@ impl Entry {
     pub fn is_endless(&self) -> bool {
         self.remaining == u32::MAX
     }
+
+    /// Whether the administrator stands behind it: he is among its reporters, or it is a listing
+    /// without end. Such a listing counts at once: threshold and quorum are for what machines report.
+    pub fn is_by_hand(&self) -> bool {
+        self.reporters >> ADMIN & 1 == 1 || self.is_endless() && !self.white
+    }
 }
 
 /// Which entries a list takes in.
@@ -44,7 +51,7 @@ pub struct Filter {
     /// At least one of these reasons must have been given; `u64::MAX` takes all, and also
     /// entries whose reasons were lost.
     pub reasons: u64,
-    /// At least so many reporters must have reported the entry.
+    /// At least so many reporters must have reported the entry, or the administrator alone.
     pub quorum: u32,
 }
 
@@ -60,7 +67,9 @@ impl Filter {
     pub fn takes(&self, entry: &Entry) -> bool {
         entry.white == self.white
             && (self.reasons == u64::MAX || entry.reasons & self.reasons != 0)
-            && (self.quorum <= 1 || entry.reporters.count_ones() >= self.quorum)
+            && (self.quorum <= 1
+                || entry.reporters.count_ones() >= self.quorum
+                || entry.is_by_hand())
     }
 }
 

@@ -22,6 +22,8 @@ pub enum EventKind {
     Expired = 6,
     /// A whitelisting was ended before its time.
     WhiteEnded = 7,
+    /// A share was taken out of an entry that goes on: marks, and perhaps count and life.
+    Reduced = 8,
 }
 
 impl EventKind {
@@ -34,9 +36,30 @@ impl EventKind {
             Self::Evicted,
             Self::Expired,
             Self::WhiteEnded,
+            Self::Reduced,
         ]
         .into_iter()
         .find(|&kind| kind as u8 == code)
+    }
+}
+
+/// What can be taken out of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// What the reporter with this bit reported.
+    Reporter(u8),
+    /// What was reported for the reason with this bit.
+    Reason(u8),
+}
+
+impl Share {
+    /// As an event carries it.
+    #[cfg(not(loom))]
+    pub(crate) fn code(self) -> u32 {
+        match self {
+            Self::Reporter(bit) => u32::from(bit & 63),
+            Self::Reason(bit) => 64 | u32::from(bit & 63),
+        }
     }
 }
 
@@ -55,21 +78,36 @@ pub struct Event {
     pub reason: u8,
     /// Whom.
     pub network: Network,
-    /// Rejections that were added; 0 for all but the first two kinds.
+    /// Rejections that were added; 0 for all but the first two kinds, and for [`EventKind::Reduced`]
+    /// whose share it was: see [`Event::share`].
     pub weight: u32,
     /// Seconds of life that were asked for; 0 where the policy decided, `u32::MAX` for no end.
     pub seconds: u32,
 }
 
 impl Event {
+    /// What was taken out of an entry that goes on: a reporter's share, or that of a reason.
+    pub fn share(&self) -> Option<Share> {
+        let bit = (self.weight & 63) as u8;
+        match self.kind {
+            EventKind::Reduced if self.weight < 64 => Some(Share::Reporter(bit)),
+            EventKind::Reduced => Some(Share::Reason(bit)),
+            _ => None,
+        }
+    }
+
     /// An event without reason and amount, still to be numbered.
-    pub(crate) fn of(
-        kind: EventKind,
-        network: Network,
-        reporter: u8,
-        time: UnixSeconds,
-    ) -> Self {
-        Self { sequence: 0, time, kind, reporter, reason: OTHER_BIT, network, weight: 0, seconds: 0 }
+    pub(crate) fn of(kind: EventKind, network: Network, reporter: u8, time: UnixSeconds) -> Self {
+        Self {
+            sequence: 0,
+            time,
+            kind,
+            reporter,
+            reason: OTHER_BIT,
+            network,
+            weight: 0,
+            seconds: 0,
+        }
     }
 }
 

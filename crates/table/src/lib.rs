@@ -53,6 +53,8 @@ mod policy_block;
 mod prefetch;
 #[cfg(not(loom))]
 mod process;
+#[cfg(not(loom))]
+mod purge;
 mod refusal;
 #[cfg(not(loom))]
 mod repair;
@@ -79,14 +81,15 @@ pub use refusal::Refusal;
 pub use {
     counters::{Counter, Counters},
     dictionary::{Name, Names},
-    event::{Event, EventKind, EventReader, Next},
+    event::{Event, EventKind, EventReader, Next, Share},
     file::{CreateError, CreateOptions, OpenError},
     policy::{ALWAYS_NEVER, NEVER_RANGES_MAX, Policy, PolicyError, WEIGHT_MAX},
+    purge::{Purge, Purged, Subject},
     repair::Repair,
     resize::{ResizeError, Resized, remove_leftovers, revive},
     table::{Glance, Info, Probe, Table},
     verify::Finding,
-    writable::{Expiry, Recorded, Report, SetPolicyError, Swept, WritableTable},
+    writable::{Expiry, Recorded, Report, Restored, SetPolicyError, Swept, WritableTable},
 };
 
 /// The table's installed place.

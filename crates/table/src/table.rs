@@ -1,7 +1,9 @@
 //! A table for reading.
 
+mod around;
 mod following;
 mod glance;
+mod reporters;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use once_cell::race::OnceBox;
 
 use crate::counters::{COUNTERS, Counters};
 use crate::decision::{Decision, Entry, Filter, UnixSeconds};
-use crate::dictionary::{ADMIN, Dictionary, Names};
+use crate::dictionary::{Dictionary, Names};
 use crate::event::{EventReader, Next};
 use crate::file::{Access, FileIdentity, Memory, OpenError, Retired, identity_at, open};
 use crate::hash::{Seed, siphash};
@@ -342,22 +344,6 @@ impl Table {
         info
     }
 
-    /// Whether all of a black entry's network is lifted by the never-list or a white network.
-    fn is_lifted(&self, entry: &Entry, floor: u32, now: UnixSeconds) -> bool {
-        let (first, last) = entry.network.range();
-        let is_never = |address| self.policy_block().terms_for(address, 0).1;
-        is_never(first) && is_never(last) || self.is_under_white(entry.network, floor, now)
-    }
-
-    /// Whether a live white entry covers a network that is wider than `key`.
-    pub(crate) fn is_under_white(&self, key: Network, floor: u32, now: UnixSeconds) -> bool {
-        let around = self.lengths().around(Network::host(key.address()));
-        around.filter(|network| network.mapped_length() < key.mapped_length()).any(|network| {
-            let view = self.lookup(network);
-            view.is_some_and(|view| view.life.is_white() && view.life.is_alive(now, floor))
-        })
-    }
-
     /// Grows with every change: the sequence of the next event. Its low 32 bits serve as the
     /// zones' SOA serial (RFC 1982).
     pub fn serial(&self) -> u64 {
@@ -537,7 +523,7 @@ impl std::fmt::Debug for Table {
 /// Whether a live black entry is listed. What the administrator lists by hand is listed at once;
 /// the threshold is for what machines report.
 fn counts(entry: &Entry, threshold: u32) -> bool {
-    entry.count >= threshold || entry.reporters >> ADMIN & 1 == 1 || entry.is_endless()
+    entry.count >= threshold || entry.is_by_hand()
 }
 
 #[cfg(all(test, not(loom)))]
@@ -575,7 +561,12 @@ mod tests {
         let table = WritableTable::on_heap(64).unwrap();
         let record = || {
             let network = "192.0.2.1".parse().unwrap();
-            table.record(&Report { network, reason: 1, reporter: 0, weight: None, seconds: None }, NOW).unwrap();
+            table
+                .record(
+                    &Report { network, reason: 1, reporter: 0, weight: None, seconds: None },
+                    NOW,
+                )
+                .unwrap();
         };
         let mut reader = table.events(None);
         table.words()[header::RING_HEAD].fetch_add(3, Ordering::Relaxed);

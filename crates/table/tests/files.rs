@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use eximrbl_table::{
-    CreateError, CreateOptions, Expiry, Filter, Network, OpenError, Policy, Report, Table,
-    WritableTable,
+    CreateError, CreateOptions, Expiry, Filter, Network, OpenError, Policy, Purge, Report,
+    Restored, Share, Subject, Table, WritableTable,
 };
 
 const NOW: u32 = 1_795_000_000;
@@ -26,7 +26,9 @@ fn made() -> (tempfile::TempDir, PathBuf) {
 
 fn record(table: &WritableTable, i: u8) {
     let network = Network::host(std::net::Ipv4Addr::new(192, 0, 2, i).into());
-    table.record(&Report { network, reason: 1, reporter: 0, weight: None, seconds: None }, NOW).unwrap();
+    table
+        .record(&Report { network, reason: 1, reporter: 0, weight: None, seconds: None }, NOW)
+        .unwrap();
 }
 
 fn is_listed(table: &Table, i: u8) -> bool {
@@ -222,10 +224,31 @@ fn damaged_contents_are_survived() {
         let table = WritableTable::open(&path).unwrap();
         for i in 0..=255 {
             let network = Network::host(std::net::Ipv4Addr::new(192, 0, 2, i).into());
-            let _ = table.record(&Report { network, reason: i, reporter: i, weight: None, seconds: None }, NOW);
+            let _ = table.record(
+                &Report { network, reason: i, reporter: i, weight: None, seconds: None },
+                NOW,
+            );
             let _ = is_listed(&table, i);
             let _ = table.white(network, Some(5), 0, NOW);
             let _ = table.forgive(network, 0, NOW);
+            let count = u32::from(i) << 12;
+            let restored = Restored {
+                network,
+                white: i % 5 == 0,
+                count,
+                remaining: count,
+                first: NOW + count,
+                last: NOW,
+                reasons: random(),
+                reporters: random(),
+            };
+            let _ = table.restore(&restored, NOW);
+        }
+        let by_reporter = table.entries_by_reporter(NOW);
+        assert!(by_reporter.iter().all(|entries| u64::from(*entries) <= table.info(NOW).slots));
+        for share in [Share::Reporter(0), Share::Reason(63), Share::Reporter(64)] {
+            let purge = Purge { subject: Subject::Share(share), within: None };
+            let _ = (table.would_purge(&purge, NOW), table.purge(&purge, NOW));
         }
         let _ = (table.policy(), table.info(NOW), table.counters(), table.reasons());
         let _ = (table.entries(NOW).count(), table.verify().len(), table.sweep(NOW, Expiry::Due));

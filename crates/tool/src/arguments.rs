@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use eximrbl_table::{DEFAULT_PATH, Name, Network, WEIGHT_MAX};
 use eximrbl_zone::config::CONTROL_PATH;
@@ -16,9 +16,9 @@ use crate::help;
 /// as a DNSBL. It shows who is listed and why, and lists, forgives or whitelists by hand. Every
 /// change is in force at once, for Exim and in DNS.
 ///
-/// The commands create, black, white, forgive, resize, and policy and verify with an option need the
-/// right to write the table: run them as root, or as a member of its group. All others only read it, and never
-/// disturb a running system.
+/// The commands create, black, white, forgive, purge, resize, and policy and verify with an option need
+/// the right to write the table: run them as root, or as a member of its group. All others only read it, and
+/// never disturb a running system.
 #[derive(Parser)]
 #[command(name = "eximrbl", version, max_term_width = 100, after_long_help = help::GENERAL)]
 pub(crate) struct Arguments {
@@ -102,6 +102,14 @@ pub(crate) enum Command {
         #[arg(value_name = "IP")]
         address: Network,
     },
+
+    /// Undo what one reporter did, or all listings for a reason, within a network, or at all
+    ///
+    /// What nobody else reported ends. What others reported, too, goes on without the reporter: a
+    /// zone's quorum counts him no more, and what he added to count and life is taken out as far as
+    /// that is known.
+    #[command(after_long_help = help::PURGE)]
+    Purge(Purge),
 
     /// Check the table's file for damage, and repair it
     #[command(after_long_help = help::VERIFY)]
@@ -188,6 +196,9 @@ pub(crate) struct List {
     /// Only entries that were given this reason; may be repeated to take any of several
     #[arg(long = "reason", value_name = "REASON", value_parser = reason)]
     pub(crate) reasons: Vec<Name>,
+    /// Only entries that this reporter reported; may be repeated to take any of several
+    #[arg(long = "reporter", value_name = "NAME", value_parser = name)]
+    pub(crate) reporters: Vec<Name>,
     /// Leave out the line of column titles
     #[arg(short, long)]
     pub(crate) no_header: bool,
@@ -208,6 +219,34 @@ pub(crate) struct Black {
     /// List until it is ended by hand, whatever the policy's times
     #[arg(long)]
     pub(crate) endless: bool,
+}
+
+/// Arguments of `purge`.
+#[derive(Args)]
+#[command(group = ArgGroup::new("part").required(true).multiple(true)
+    .args(["reporter", "reason", "network", "all"]))]
+pub(crate) struct Purge {
+    /// What this reporter did: its listings, and its whitelistings
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub(crate) reporter: Option<Name>,
+    /// Listings for this reason
+    #[arg(long, value_name = "REASON", value_parser = reason, conflicts_with = "reporter")]
+    pub(crate) reason: Option<Name>,
+    /// Only entries within this network; alone: all listings there
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) network: Option<Network>,
+    /// All listings of the table
+    #[arg(long, conflicts_with_all = ["reporter", "reason", "network"])]
+    pub(crate) all: bool,
+    /// With --network or --all: the whitelistings instead
+    #[arg(long, conflicts_with_all = ["reporter", "reason"])]
+    pub(crate) white: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it without being asked back: for --all, --reporter admin, and very wide networks
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// Arguments of `policy`.
@@ -274,6 +313,12 @@ fn whole<N: FromStr>(text: &str) -> Option<N> {
 fn reason(text: &str) -> Result<Name, String> {
     Name::new(text.as_bytes())
         .ok_or_else(|| "write 1 to 32 characters from a-z, 0-9 and -, such as spamtrap".to_owned())
+}
+
+/// Reads a reporter's name.
+fn name(text: &str) -> Result<Name, String> {
+    Name::new(text.as_bytes())
+        .ok_or_else(|| "write 1 to 32 characters from a-z, 0-9 and -, such as mx2".to_owned())
 }
 
 /// Splits `KEY=VALUE`.

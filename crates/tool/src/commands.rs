@@ -9,6 +9,7 @@ mod generate;
 mod info;
 mod list;
 mod policy;
+mod purge;
 mod resize;
 mod show;
 mod verify;
@@ -23,7 +24,7 @@ use crate::output::Output;
 pub(crate) enum Finding {
     /// Yes, or done.
     Positive,
-    /// No: not listed, nothing to forgive, not sound.
+    /// No: not listed, nothing to forgive or to purge, not sound.
     Negative,
 }
 
@@ -46,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Finding,
         Command::Black(black) => black::run(path, black, output),
         Command::White { address, seconds } => white::run(path, *address, *seconds, output),
         Command::Forgive { address } => forgive::run(path, *address, output),
+        Command::Purge(purge) => purge::run(path, purge, output),
         Command::Verify { repair } => verify::run(path, *repair, output),
         Command::Resize { slots } => resize::run(path, *slots, output),
         Command::Policy(policy) => policy::run(arguments.named_table(), policy, output),

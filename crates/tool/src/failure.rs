@@ -47,6 +47,20 @@ pub(crate) enum Failure {
         /// Why, and what to do.
         cause: String,
     },
+    /// More than a slip of the hand may undo.
+    #[error("nothing was changed: this would end {count}; if that is meant, add --yes")]
+    Unconfirmed {
+        /// `12 listings`, say.
+        count: String,
+    },
+    /// A change of many entries stopped half-way.
+    #[error("{}: {cause}", path.display())]
+    Interrupted {
+        /// The table.
+        path: PathBuf,
+        /// Why, and what to do.
+        cause: String,
+    },
     /// The configuration file was not taken.
     #[error("{0}")]
     Configuration(String),

@@ -6,7 +6,8 @@ pub(crate) const GENERAL: &str = "\
 Exit status:
   0  done; show: the address is listed; verify: the table is sound
   1  the answer is no: show: not listed; forgive: nothing was forgiven, or it is listed still;
-     white 0: was not white, or is white still; verify: harmful findings
+     purge: there was nothing to undo; white 0: was not white, or is white still; verify: harmful
+     findings
   2  it could not be done; the cause and what to do are on standard error
 
 JSON:
@@ -49,10 +50,13 @@ Meaning:
   expired      ended entries whose room is not yet used again
   quarantined  slots out of use until the death of the process that held them is proven
   serial       grows with every change; its low 32 bits are the zones' SOA serial
+By reporter: the living entries that each has reported, and which part of all that is. local is
+Exim on this host, admin this tool.
 
 JSON keys:
   table bytes slots created created_unix listed lifted below white expired quarantined free serial
-  policy {…as for policy} reasons [name…] reporters [name…] counters {name: number…}
+  policy {…as for policy} reasons [name…] reporters [name…] by_reporter {name: number…}
+  counters {name: number…}
 
 With --daemon: numbers since eximrbld's start; a reload keeps them. Only its user, the members of
 the table's group and root may ask.
@@ -137,7 +141,8 @@ Examples:
   eximrbl list | sort -k3,3nr | head       the worst
   eximrbl list --white                     the whitelist
   eximrbl list --all 192.0.2.0/24          all that is known within a network
-  eximrbl list --reason auth --json        who failed to log in";
+  eximrbl list --reason auth --json        who failed to log in
+  eximrbl list --reporter mx2              what mx2 has reported, alone or with others";
 
 /// For `black`.
 pub(crate) const BLACK: &str = "\
@@ -184,6 +189,41 @@ JSON: as for show, of the standing afterwards, and
 Examples:
   eximrbl forgive 192.0.2.1
   eximrbl forgive 198.51.100.0/24";
+
+/// For `purge`.
+pub(crate) const PURGE: &str = "\
+First see to it that no more of it comes: take the reporter's [[reporter]] out of eximrbld's
+configuration and reload, or mend the ACL. What is reported during a purge may stay; what is
+reported after it counts.
+
+The table keeps for each entry who reported it and why, but not how much of count and life was
+whose. Where the last 65,536 changes still hold all reports of an entry, they are added up anew
+without those that go, and the entry is as if these had never been. Of older ones count and life stay
+as they are and run out: forgive what should not.
+With --reason, the same is done to the reports for that reason.
+What a reporter has forgiven, or whitelisted in the place of a listing, does not come back. What the
+administrator listed or whitelisted stays, unless --all, --network or --reporter admin mean
+it. Listings without end are no exception.
+
+Whatever would empty the table, or undo the administrator's own work, needs --yes: --all,
+--reporter admin, --network wider than a /8 (a /16 of IPv6).
+
+Exit status: 0 something was undone (or would be), 1 there was nothing, or not all could be
+undone, 2 error.
+
+JSON keys:
+  dry_run reporter reason network white    as asked for
+  ended        listings that ended
+  white_ended  whitelistings that ended
+  reduced      entries that go on as if what was undone had never been
+  kept         entries that go on, with all of their count and life
+  left         entries that could not be changed just now
+
+Examples:
+  eximrbl purge --reporter mx2 --dry-run
+  eximrbl purge --reporter mx2
+  eximrbl purge --reason greeting --network 192.0.2.0/24
+  eximrbl purge --all --yes";
 
 /// For `verify`.
 pub(crate) const VERIFY: &str = "\

@@ -3,9 +3,10 @@
 //! Every time stands twice: as RFC 3339 in UTC, and under `…_unix` as seconds since the epoch.
 //! A value that does not apply is `null`; keys are never left out.
 
-use eximrbl_table::{Entry, Info, Names, Policy, Table, UnixSeconds};
+use eximrbl_table::{Entry, Info, Name, Names, Policy, Purged, Table, UnixSeconds};
 use serde::Serialize;
 
+use crate::arguments::Purge;
 use crate::standing::{EntryState, Inquiry, Standing, listing_left};
 use crate::text::{dns_name, rfc3339};
 
@@ -147,6 +148,39 @@ pub(crate) struct ChangeObject<'a> {
     pub(crate) standing: StandingObject<'a>,
 }
 
+/// What a purge did, or would do.
+#[derive(Serialize)]
+pub(crate) struct PurgeObject<'a> {
+    dry_run: bool,
+    reporter: Option<&'a str>,
+    reason: Option<&'a str>,
+    network: Option<String>,
+    white: bool,
+    ended: u64,
+    white_ended: u64,
+    reduced: u64,
+    kept: u64,
+    left: u64,
+}
+
+impl<'a> PurgeObject<'a> {
+    /// The form of a purge.
+    pub(crate) fn new(wanted: &'a Purge, purged: &Purged) -> Self {
+        Self {
+            dry_run: wanted.dry_run,
+            reporter: wanted.reporter.as_ref().map(Name::as_str),
+            reason: wanted.reason.as_ref().map(Name::as_str),
+            network: wanted.network.map(|network| network.to_string()),
+            white: wanted.white,
+            ended: purged.ended,
+            white_ended: purged.white_ended,
+            reduced: purged.reduced,
+            kept: purged.kept,
+            left: purged.left,
+        }
+    }
+}
+
 /// The policy, with the keys of the configuration file.
 #[derive(Serialize)]
 pub(crate) struct PolicyObject {
@@ -197,6 +231,7 @@ pub(crate) struct InfoObject<'a> {
     policy: PolicyObject,
     reasons: Vec<&'a str>,
     reporters: Vec<&'a str>,
+    by_reporter: serde_json::Map<String, serde_json::Value>,
     counters: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -220,6 +255,9 @@ impl<'a> InfoObject<'a> {
             policy: PolicyObject::new(&table.policy()),
             reasons: used(&names.reasons),
             reporters: used(&names.reporters),
+            by_reporter: by_reporter(table, names)
+                .map(|(name, entries)| (name.to_owned(), entries.into()))
+                .collect(),
             counters: table
                 .counters()
                 .iter()
@@ -227,6 +265,15 @@ impl<'a> InfoObject<'a> {
                 .collect(),
         }
     }
+}
+
+/// How many live entries each reporter reported; of an entry with several reporters, each.
+pub(crate) fn by_reporter<'a>(
+    table: &Table,
+    names: &'a Dictionaries,
+) -> impl Iterator<Item = (&'a str, u32)> {
+    let entries = table.entries_by_reporter(eximrbl_table::now());
+    names.reporters.iter().map(move |(bit, name)| (name, entries[usize::from(bit & 63)]))
 }
 
 /// Slots that hold nothing. Saturating, for the counts are taken from a table in use.

@@ -81,6 +81,8 @@ fn no_damage_makes_it_crash_or_hang() {
             &["black", "192.0.2.8", "auth"],
             &["white", "192.0.2.9"],
             &["forgive", "192.0.2.10"],
+            &["purge", "--reporter", "local"],
+            &["purge", "--all", "--yes", "--json"],
             &["policy", "--set", "base_ttl=900"],
         ] {
             std::fs::write(&home.table, &bytes).unwrap();

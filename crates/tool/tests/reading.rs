@@ -149,6 +149,7 @@ fn info_tells_sizes_uses_names_and_counters() {
             "policy",
             "reasons",
             "reporters",
+            "by_reporter",
             "counters",
         ],
     );

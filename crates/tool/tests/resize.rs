@@ -49,7 +49,7 @@ fn it_says_what_it_did() {
     let home = Home::new();
     home.done(&["black", "192.0.2.1"]);
     let text = home.done(&["resize", "--slots", "8K"]);
-    assert!(text.ends_with("table: 4096 slots before, 8192 now (2.7 MB)\n"), "{text}");
+    assert!(text.ends_with("table: 4096 slots before, 8192 now (3.2 MB)\n"), "{text}");
     let json: serde_json::Value =
         serde_json::from_str(&home.done(&["--json", "resize", "--slots", "1024"])).unwrap();
     assert_eq!((json["slots"].as_u64(), json["listed"].as_u64()), (Some(1024), Some(1)));

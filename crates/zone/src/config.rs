@@ -53,7 +53,7 @@
 //! name = "rbl.example.org"
 //! list = "black"                  # or "white"
 //! reasons = ["rcpt", "auth"]      # all when left out
-//! quorum = 1
+//! quorum = 1                      # so many reporters, or the administrator alone
 //! codes = { auth = 4 }            # 127.0.0.4; or a whole address in quotes
 //! txt = "{ip}: {reason}"
 //! ns = ["mail.example.org"]

@@ -104,13 +104,45 @@ fn a_zone_of_some_reasons_shows_these_alone() {
     assert_eq!(fixture.ask("1.2.0.192.auth.rbl.example", QueryType::TXT), "TXT 300 \"auth\"");
 }
 
+/// So many reporters, not reports; the zone beside it has none. The administrator alone is enough, below the
+/// threshold, too; others need both. Caught: reports counted for reporters; the administrator counted
+/// as one of two; a threshold that a quorum makes up for.
 #[test]
 fn a_quorum_needs_that_many_reporters() {
-    let fixture = Fixture::new("[[zone]]\nname = \"rbl.example\"\nquorum = 2\n");
+    let fixture = Fixture::new(
+        "[[zone]]\nname = \"rbl.example\"\nquorum = 2\n\
+         [[zone]]\nname = \"all.example\"\n\
+         [[zone]]\nname = \"auth.example\"\nreasons = [\"auth\"]\nquorum = 3\n",
+    );
+    let mx = ["mx2", "mx3"].map(|name| {
+        fixture.table.reporter(eximrbl_table::Name::new(name.as_bytes()).unwrap()).unwrap()
+    });
+    let answers = |client: &str| {
+        ["rbl", "all", "auth"].map(|zone| {
+            let answer = fixture.ask(&format!("{client}.2.0.192.{zone}.example"), QueryType::A);
+            assert!(answer == "NXDOMAIN" || answer == "A 300 127.0.0.2", "{answer}");
+            answer != "NXDOMAIN"
+        })
+    };
     fixture.record("192.0.2.1", "rcpt", 5);
-    assert_eq!(fixture.ask("1.2.0.192.rbl.example", QueryType::A), "NXDOMAIN");
-    fixture.record_by("192.0.2.1", "rcpt", 1, dictionary::ADMIN);
-    assert_eq!(fixture.ask("1.2.0.192.rbl.example", QueryType::A), "A 300 127.0.0.2");
+    assert_eq!(answers("1"), [false, true, false]);
+    fixture.record_by("192.0.2.1", "rcpt", 1, mx[0]);
+    assert_eq!(answers("1"), [true, true, false]);
+    // Three reporters, and one of them for that reason.
+    fixture.record_by("192.0.2.1", "auth", 1, mx[1]);
+    assert_eq!(answers("1"), [true, true, true]);
+    fixture.record_by("192.0.2.2", "rcpt", 1, dictionary::ADMIN);
+    assert_eq!(answers("2"), [true, true, false]);
+    fixture.record_by("192.0.2.2", "auth", 1, dictionary::ADMIN);
+    assert_eq!(answers("2"), [true, true, true]);
+
+    fixture.table.set_policy(&Policy { threshold: 4, ..Policy::default() }).unwrap();
+    assert_eq!((answers("1"), answers("2")), ([true; 3], [true; 3]));
+    fixture.record_by("192.0.2.3", "rcpt", 2, mx[0]);
+    fixture.record_by("192.0.2.3", "rcpt", 1, mx[1]);
+    assert_eq!(answers("3"), [false; 3], "two of them, but three rejections");
+    fixture.record_by("192.0.2.3", "rcpt", 1, mx[1]);
+    assert_eq!(answers("3"), [true, true, false]);
 }
 
 #[test]

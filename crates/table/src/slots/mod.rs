@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! UPDATE(k): scan both buckets for k
-//!   READY, alive                       -> one CAS of life decides
+//!   READY, alive                       -> note the reporter; one CAS of life decides
 //!   READY, expired or to change colour -> end it (one CAS of life), then as if there were nothing:
 //!                                         the new life gets marks of its own. It is never just
 //!                                         taken for absent, for a writer may be about to count it
@@ -16,6 +16,7 @@
 //! CLAIM: CAS the slot to CLAIMED, look through both buckets again, and yield to an entry for k
 //!   or to a lower claim for k. Then fill the body, give it life, make it READY.
 //! EVICT: CAS life to dead(g+1), then CAS control READY(g) to EMPTY(g+1); anyone may finish.
+//! PURGE(k): see `purge`
 //! LOOKUP: control, key, life, marks, control again; nothing is written.
 //! ```
 //!
@@ -51,6 +52,11 @@ mod liveness;
 mod lookup;
 #[cfg(all(test, loom))]
 mod model;
+mod purge;
+#[cfg(all(test, loom))]
+mod purge_model;
+#[cfg(all(test, not(loom)))]
+mod purge_traces;
 #[cfg(not(loom))]
 mod repair;
 mod resize;
@@ -71,6 +77,8 @@ use crate::network::Network;
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::{Control, Life, Tag};
 
+#[cfg(not(loom))]
+pub(crate) use change::Restoration;
 pub(crate) use change::{Change, Kind};
 #[cfg(not(loom))]
 pub(crate) use hint::{Hint, Hinted, NoHint};
@@ -79,6 +87,8 @@ pub(crate) use inspect::{EntryWords, Holds};
 pub(crate) use liveness::Liveness;
 #[cfg(not(loom))]
 pub(crate) use lookup::View;
+#[cfg(not(loom))]
+pub(crate) use purge::{Loss, Purged, Verdict};
 #[cfg(not(loom))]
 pub(crate) use repair::Bits;
 use resize::Beside;

@@ -299,7 +299,7 @@ fn cases() -> Vec<Case> {
             found: "events: 1 never finished",
             damage: |home| {
                 let last = (home.word(RING_HEAD) - 1) % 65_536;
-                home.poke(RING + last * 4, 0);
+                home.poke(RING + last * 5, 0);
             },
             ..SOUND
         },
@@ -309,7 +309,7 @@ fn cases() -> Vec<Case> {
             found: "events: 1 spoilt",
             damage: |home| {
                 let last = (home.word(RING_HEAD) - 1) % 65_536;
-                home.change(RING + last * 4 + 3, |word| word ^ 1);
+                home.change(RING + last * 5 + 3, |word| word ^ 1);
             },
             ..SOUND
         },

@@ -23,7 +23,7 @@ pub(crate) const LENGTHS: u64 = 24;
 pub(crate) const REASONS: u64 = 512;
 pub(crate) const POLICY: u64 = 1536;
 pub(crate) const RING: u64 = 10_240;
-pub(crate) const CONTROLS: u64 = 278_528;
+pub(crate) const CONTROLS: u64 = 344_064;
 /// Words of a slot's body.
 pub(crate) const LIFE: u64 = 0;
 pub(crate) const KEY_LOW: u64 = 2;
@@ -39,7 +39,13 @@ pub(crate) fn network(text: &str) -> Network {
 }
 
 pub(crate) fn report(text: &str) -> Report {
-    Report { network: network(text), reason: REJECT_BIT, reporter: LOCAL, weight: None, seconds: None }
+    Report {
+        network: network(text),
+        reason: REJECT_BIT,
+        reporter: LOCAL,
+        weight: None,
+        seconds: None,
+    }
 }
 
 /// A table in a folder of its own, with some entries, and its words.

@@ -7,7 +7,7 @@ use eximrbl_table::Table;
 
 use super::Finding;
 use crate::failure::Failure;
-use crate::json::{Dictionaries, InfoObject, free_slots, used};
+use crate::json::{Dictionaries, InfoObject, by_reporter, free_slots, used};
 use crate::output::Output;
 use crate::text::{self, LocalTime, counted};
 
@@ -55,6 +55,13 @@ pub(super) fn print(path: &Path, table: &Table, output: &mut Output) -> Result<F
     )?;
     writeln!(output, "reasons      {}", used(&names.reasons).join(", "))?;
     writeln!(output, "reporters    {}", used(&names.reporters).join(", "))?;
+    writeln!(output, "entries by reporter (one may have several)")?;
+    let live = info.listed + info.lifted + info.below + info.white;
+    let width = names.reporters.iter().map(|(_, name)| name.len()).max().unwrap_or(0);
+    for (name, entries) in by_reporter(table, &names) {
+        let permille = u64::from(entries) * 1000 / live.max(1);
+        writeln!(output, "  {name:width$}  {entries} ({}.{} %)", permille / 10, permille % 10)?;
+    }
     writeln!(output, "counters")?;
     let counters = table.counters();
     let width = counters.iter().map(|(name, _)| name.len()).max().unwrap_or(0);

@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use eximrbl_table::{Entry, Policy, Table, UnixSeconds};
+use eximrbl_table::{Entry, Name, Names, Policy, Table, UnixSeconds};
 
 use super::Finding;
 use crate::arguments::List;
@@ -23,7 +23,8 @@ pub(super) fn run(path: &Path, list: &List, output: &mut Output) -> Result<Findi
     let names = Dictionaries::of(&table);
     let selection = Selection {
         list,
-        reasons: reason_bits(list, &names),
+        reasons: bits(&list.reasons, &names.reasons, "recorded for"),
+        reporters: bits(&list.reporters, &names.reporters, "reported by"),
         policy: table.policy(),
         now: eximrbl_table::now(),
     };
@@ -50,6 +51,8 @@ struct Selection<'a> {
     list: &'a List,
     /// At least one of these reasons; `None` takes all.
     reasons: Option<u64>,
+    /// At least one of these reporters; `None` takes all.
+    reporters: Option<u64>,
     policy: Policy,
     now: UnixSeconds,
 }
@@ -61,7 +64,8 @@ impl Selection<'_> {
             return None;
         }
         let given = |bits| !entry.white && entry.reasons & bits != 0;
-        if !self.reasons.is_none_or(given) {
+        let by = |bits| entry.reporters & bits != 0;
+        if !self.reasons.is_none_or(given) || !self.reporters.is_none_or(by) {
             return None;
         }
         if self.list.white && !entry.white {
@@ -72,21 +76,26 @@ impl Selection<'_> {
     }
 }
 
-/// The bits of the reasons that are asked for. One that the table does not know has no entries,
+/// The bits of the names that are asked for. One that the table does not know has no entries,
 /// which is an answer, not an error; but it may be a slip, so it is told.
-fn reason_bits(list: &List, names: &Dictionaries) -> Option<u64> {
-    if list.reasons.is_empty() {
+fn bits(wanted: &[Name], names: &Names, what: &str) -> Option<u64> {
+    if wanted.is_empty() {
         return None;
     }
-    let bit = |name: &str| match names.reasons.bit(name) {
+    let bit = |name: &Name| match names.bit(name.as_str()) {
         Some(bit) => 1 << bit,
         None => {
-            let known = used(&names.reasons).join(", ");
-            eprintln!("eximrbl: note: nothing was recorded for {name} yet; known: {known}");
+            note_unknown(name, names, what);
             0
         }
     };
-    Some(list.reasons.iter().fold(0, |bits, name| bits | bit(name.as_str())))
+    Some(wanted.iter().fold(0, |bits, name| bits | bit(name)))
+}
+
+/// Says on standard error that the table does not know a name.
+pub(super) fn note_unknown(name: &Name, names: &Names, what: &str) {
+    let known = used(names).join(", ");
+    eprintln!("eximrbl: note: nothing was {what} {name} yet; known: {known}");
 }
 
 fn print_header(output: &mut Output) -> Result<(), Failure> {
