@@ -150,5 +150,6 @@ fn look(hall: &Hall) {
         Err(error) => tracing::error!("TLS goes on with the old certificates: {error}"),
     }
     hall.places.renew(&config);
+    Material::warnings(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
     tracing::info!("collecting from {} configured reporters", config.reporters.len());
 }
