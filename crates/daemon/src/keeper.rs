@@ -15,6 +15,7 @@ use eximrbl_table::{Expiry, Table, UnixSeconds};
 use eximrbl_zone::{Config, ConfigError};
 use sd_notify::NotifyState;
 
+use crate::collector::{Material, MaterialError};
 use crate::command_line::CommandLine;
 use crate::expiries::Expiries;
 use crate::guarding::{Guarding, SecretFileError};
@@ -61,6 +62,8 @@ enum ReloadError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Secrets(#[from] SecretFileError),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -214,6 +217,8 @@ impl Keeper {
     fn try_reload(&mut self) -> Result<usize, ReloadError> {
         let new = keep_fixed(self.command_line.load()?, &self.config);
         let served = self.shared.served();
+        // The collector reads these itself; what is wrong with them leaves everything as it was.
+        Material::read(&new)?;
         let guard = self.guarding.guard(&new.dns, Some(&served.service.guard))?;
         self.serve(&new, served.table.clone(), guard)?;
         self.shared.configure(new.clone());
@@ -271,12 +276,17 @@ impl Keeper {
 
 /// Keeps the settings that only a restart changes, and says so when they were changed.
 fn keep_fixed(mut new: Config, old: &Config) -> Config {
+    let places = |config: &Config| {
+        let collector = config.collector.clone();
+        collector.map(|collector| (collector.tcp, collector.udp, collector.tls, collector.unix))
+    };
     let fixed = [
         ("table.path", new.table.path != old.table.path),
         ("dns.listen", new.dns.listen != old.dns.listen),
         ("dns.workers", new.dns.workers != old.dns.workers),
         ("dns.user", new.dns.user != old.dns.user),
         ("control.socket", new.control.socket != old.control.socket),
+        ("where [collector] listens", places(&new) != places(old)),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -286,6 +296,15 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     new.dns.workers = old.dns.workers;
     new.dns.user.clone_from(&old.dns.user);
     new.control.clone_from(&old.control);
+    match (&mut new.collector, &old.collector) {
+        (Some(new), Some(old)) => {
+            new.tcp.clone_from(&old.tcp);
+            new.udp.clone_from(&old.udp);
+            new.tls.clone_from(&old.tls);
+            new.unix.clone_from(&old.unix);
+        }
+        (new, old) => new.clone_from(old),
+    }
     new
 }
 
