@@ -43,7 +43,8 @@ impl Span {
         address(self.is_ipv4, self.last)
     }
 
-    /// First and last address as numbers.
+    /// First and last address as numbers of the family.
+    #[cfg(test)]
     pub(crate) fn numbers(self) -> (u128, u128) {
         (self.first, self.last)
     }
