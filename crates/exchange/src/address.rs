@@ -192,10 +192,19 @@ mod tests {
 
     #[test]
     fn ipv6_is_given_by_its_first_words() {
-        assert_eq!(read("2001:21ab:c000/36"), "2001:21ab:c000::-2001:21ab:cfff:ffff:ffff:ffff:ffff:ffff");
-        assert_eq!(read("2001:20fe:23:41ed"), "2001:20fe:23:41ed::-2001:20fe:23:41ed:ffff:ffff:ffff:ffff");
+        assert_eq!(
+            read("2001:21ab:c000/36"),
+            "2001:21ab:c000::-2001:21ab:cfff:ffff:ffff:ffff:ffff:ffff"
+        );
+        assert_eq!(
+            read("2001:20fe:23:41ed"),
+            "2001:20fe:23:41ed::-2001:20fe:23:41ed:ffff:ffff:ffff:ffff"
+        );
         assert_eq!(read("::1 x"), "::1-::1 x");
-        assert_eq!(read("2605:6001:42::/52"), "2605:6001:42::-2605:6001:42:fff:ffff:ffff:ffff:ffff");
+        assert_eq!(
+            read("2605:6001:42::/52"),
+            "2605:6001:42::-2605:6001:42:fff:ffff:ffff:ffff:ffff"
+        );
         assert_eq!(read("2605:6001:42::bead:2:"), "2605:6001:42::bead:2-2605:6001:42::bead:2:");
         assert_eq!(read("2001::"), "2001::-2001::");
     }
@@ -229,6 +238,9 @@ mod tests {
         assert_eq!(value("4").as_deref(), Some("127.0.0.4"));
         assert_eq!(value("127.3").as_deref(), Some("127.0.0.3"));
         assert_eq!(value("127.1.3").as_deref(), Some("127.1.0.3"));
-        assert_eq!((value("0"), value("0.0.0.0"), value("x"), value("256")), (None, None, None, None));
+        assert_eq!(
+            (value("0"), value("0.0.0.0"), value("x"), value("256")),
+            (None, None, None, None)
+        );
     }
 }

@@ -65,18 +65,15 @@ impl Records {
     }
 
     /// Reads a line; `None` if it is empty, or names the columns.
-    pub(crate) fn read(
-        &mut self,
-        line: &[u8],
-        now: UnixSeconds,
-    ) -> Result<Option<Row>, LineError> {
+    pub(crate) fn read(&mut self, line: &[u8], now: UnixSeconds) -> Result<Option<Row>, LineError> {
         if line.trim_ascii().is_empty() {
             return Ok(None);
         }
         let count = self.split(line)?;
         if self.columns.is_empty() {
             // A byte-order mark, as spreadsheets write it.
-            let name = |field: &[u8]| Column::named(field.strip_prefix(b"\xef\xbb\xbf").unwrap_or(field));
+            let name =
+                |field: &[u8]| Column::named(field.strip_prefix(b"\xef\xbb\xbf").unwrap_or(field));
             let columns: Vec<_> = (0..count).map(|index| name(self.field(index))).collect();
             if !columns.contains(&Column::Network) {
                 return Err(LineError::Header);
@@ -175,7 +172,8 @@ fn time(field: &'static str, value: &[u8]) -> Result<UnixSeconds, LineError> {
 }
 
 fn names(field: &'static str, value: &[u8]) -> Result<Vec<Name>, LineError> {
-    let wrong = || LineError::Field { field, wanted: "names of a-z, 0-9 and -, with spaces between" };
+    let wrong =
+        || LineError::Field { field, wanted: "names of a-z, 0-9 and -, with spaces between" };
     let words = value.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
     words.map(|word| Name::new(word).ok_or_else(wrong)).collect()
 }
@@ -246,17 +244,30 @@ mod tests {
         for (line, expected) in [
             ("192.0.2.1,false,1,false,,,,", LineError::Fields),
             ("192.0.2.1,false,1,false,,,,,,", LineError::Fields),
-            ("192.0.2.1,perhaps,1,,,,,,", LineError::Field { field: "white", wanted: "true or false" }),
+            (
+                "192.0.2.1,perhaps,1,,,,,,",
+                LineError::Field { field: "white", wanted: "true or false" },
+            ),
         ] {
             let read = rows(&format!("{head}{line}\n192.0.2.2,,,,,,,,\n"));
             assert_eq!(read[0], Err(expected), "{line}");
             assert!(read[1].is_ok());
         }
-        for line in [",,,,,,,,", "x,,,,,,,,", "192.0.2.1,,-1,,,,,,", "192.0.2.1,,1,,soon,,,,", "\"192.0.2.1,,,,,,,,",
-            "192.0.2.1,,,,,,,A,", "192.0.2.1,,,,,\u{e9},,,"] {
+        for line in [
+            ",,,,,,,,",
+            "x,,,,,,,,",
+            "192.0.2.1,,-1,,,,,,",
+            "192.0.2.1,,1,,soon,,,,",
+            "\"192.0.2.1,,,,,,,,",
+            "192.0.2.1,,,,,,,A,",
+            "192.0.2.1,,,,,\u{e9},,,",
+        ] {
             assert!(rows(&format!("{head}{line}"))[0].is_err(), "{line}");
         }
-        assert_eq!(rows("192.0.2.1\n192.0.2.2\n"), [Err(LineError::Header), Err(LineError::Header)]);
+        assert_eq!(
+            rows("192.0.2.1\n192.0.2.2\n"),
+            [Err(LineError::Header), Err(LineError::Header)]
+        );
         let many = vec!["x"; 300].join(",");
         assert_eq!(rows(&many), [Err(LineError::Fields)]);
     }

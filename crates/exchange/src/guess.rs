@@ -56,7 +56,9 @@ pub fn by_content(beginning: &[u8]) -> Format {
 /// Whether a line is one of rbldnsd's about the zone, and not a comment.
 fn is_keyword(text: &[u8]) -> bool {
     let word = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-    [&b"SOA"[..], b"NS", b"TTL", b"TIMESTAMP", b"MAXRANGE4"].iter().any(|key| word.eq_ignore_ascii_case(key))
+    [&b"SOA"[..], b"NS", b"TTL", b"TIMESTAMP", b"MAXRANGE4"]
+        .iter()
+        .any(|key| word.eq_ignore_ascii_case(key))
 }
 
 /// Whether a line begins with an IPv6 address.
@@ -64,7 +66,8 @@ fn is_ipv6(line: &[u8]) -> bool {
     let line = line.strip_prefix(b"!").unwrap_or(line).trim_ascii_start();
     let end = line.iter().position(|byte| !byte.is_ascii_hexdigit() && *byte != b':');
     let word = &line[..end.unwrap_or(line.len())];
-    word.starts_with(b"::") || !word.starts_with(b":") && word.iter().filter(|byte| **byte == b':').count() > 1
+    word.starts_with(b"::")
+        || !word.starts_with(b":") && word.iter().filter(|byte| **byte == b':').count() > 1
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use eximrbl_table::{Name, UnixSeconds};
-use serde::de::{self, Deserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 use crate::plain;
 use crate::row::{Life, LineError, Row};

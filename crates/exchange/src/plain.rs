@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn refuses_the_rest() {
-        for line in ["x", "192.0.2.1 bad", "192.0.2", "192.0.2.1-", "\0", "é", "192.0.2.1,3", "a/8"] {
+        for line in ["x", "192.0.2.1 bad", "192.0.2", "192.0.2.1-", "\0", "é", "192.0.2.1,3", "a/8"]
+        {
             let error = read(line.as_bytes()).unwrap_err();
             assert!(matches!(error, LineError::Address { .. }), "{line}: {error}");
         }

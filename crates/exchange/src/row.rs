@@ -11,8 +11,10 @@ use crate::span::Span;
 pub struct Row {
     /// Whom.
     pub span: Span,
-    /// Whether it is excluded from the list, or white.
+    /// Whether it is white, or excluded from the list.
     pub white: bool,
+    /// Whether it is an exclusion: it is about this list, not about whom to trust.
+    pub excluded: bool,
     /// The value that its A record has.
     pub code: Option<Ipv4Addr>,
     /// How many rejections were counted.
@@ -46,6 +48,7 @@ impl Row {
         Self {
             span,
             white: false,
+            excluded: false,
             code: None,
             count: None,
             life: Life::Unsaid,

@@ -139,8 +139,11 @@ impl<T> Sweep<'_, T> {
 
 impl<T> Family<T> {
     fn new(listed: Vec<(Network, T)>, holes: &[Network], is_ipv4: bool) -> Self {
-        let mut all: Vec<Prefix> =
-            holes.iter().filter(|hole| hole.is_ipv4() == is_ipv4).map(|hole| (*hole).into()).collect();
+        let mut all: Vec<Prefix> = holes
+            .iter()
+            .filter(|hole| hole.is_ipv4() == is_ipv4)
+            .map(|hole| (*hole).into())
+            .collect();
         all.sort_unstable();
         let holes = fewest(&all, is_ipv4);
         let mut listed: Vec<(Prefix, T)> = listed

@@ -15,11 +15,7 @@ pub struct Span {
 impl Span {
     /// `None` if the families differ, or the last address is before the first.
     pub fn new(first: IpAddr, last: IpAddr) -> Option<Self> {
-        let span = Self {
-            is_ipv4: first.is_ipv4(),
-            first: number(first),
-            last: number(last),
-        };
+        let span = Self { is_ipv4: first.is_ipv4(), first: number(first), last: number(last) };
         (first.is_ipv4() == last.is_ipv4() && span.first <= span.last).then_some(span)
     }
 
@@ -52,6 +48,20 @@ impl Span {
     /// Addresses in it, less one (all of IPv6 are one more than a number holds).
     pub fn size_less_one(self) -> u128 {
         self.last - self.first
+    }
+
+    /// Ascending spans of one family, those that touch or overlap made one.
+    pub fn joined(spans: impl IntoIterator<Item = Self>) -> impl Iterator<Item = Self> {
+        let mut spans = spans.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let mut span = spans.next()?;
+            while let Some(next) = spans
+                .next_if(|next| span.last.checked_add(1).is_none_or(|behind| next.first <= behind))
+            {
+                span.last = span.last.max(next.last);
+            }
+            Some(span)
+        })
     }
 
     /// The network that it is, if it is one.

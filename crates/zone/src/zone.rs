@@ -209,9 +209,7 @@ fn resolve_zone<E>(
 ) -> Result<Zone, E> {
     let reasons = match &settings.reasons {
         None => u64::MAX,
-        Some(reasons) => {
-            reasons.iter().try_fold(0, |bits, reason| Ok(bits | bit(reason)?))?
-        }
+        Some(reasons) => reasons.iter().try_fold(0, |bits, reason| Ok(bits | bit(reason)?))?,
     };
     let mut codes: Vec<(Ipv4Addr, u64)> = Vec::new();
     for (reason, code) in &settings.codes {

@@ -98,7 +98,7 @@ impl DataSet {
             Some(end) if end > self.now => Life::Until(end),
             Some(_) => return Err(LineError::RunOut),
         };
-        Ok(Row { white, code, life, ..Row::bare(span) })
+        Ok(Row { white, excluded: white, code, life, ..Row::bare(span) })
     }
 
     /// Reads `:A:TEXT`, `:A` or `TEXT`; where A is left out it is the default.

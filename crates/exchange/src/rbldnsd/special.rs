@@ -27,7 +27,9 @@ pub(super) fn read(line: &[u8], now: UnixSeconds) -> Result<Special, LineError> 
         "=" => Ok(Special::Other),
         _ if key.len() == 1 && key.as_bytes()[0].is_ascii_digit() => Ok(Special::Other),
         "dataset" => Err(LineError::Combined),
-        "maxrange4" => max_range(words.next().unwrap_or("")).map(Special::MaxRange).ok_or_else(wrong),
+        "maxrange4" => {
+            max_range(words.next().unwrap_or("")).map(Special::MaxRange).ok_or_else(wrong)
+        }
         "timestamp" => {
             let stamp = timestamp(words.next().unwrap_or("")).ok_or_else(wrong)?;
             if stamp.is_some_and(|stamp| stamp > now) {
@@ -37,7 +39,8 @@ pub(super) fn read(line: &[u8], now: UnixSeconds) -> Result<Special, LineError> 
                 None => None,
                 Some(word) => match word.strip_prefix('+') {
                     Some(span) => {
-                        let (stamp, span) = (stamp.ok_or_else(wrong)?, seconds(span).ok_or_else(wrong)?);
+                        let (stamp, span) =
+                            (stamp.ok_or_else(wrong)?, seconds(span).ok_or_else(wrong)?);
                         Some(stamp.saturating_add(span))
                     }
                     None => timestamp(word).ok_or_else(wrong)?,
@@ -53,7 +56,9 @@ pub(super) fn read(line: &[u8], now: UnixSeconds) -> Result<Special, LineError> 
 fn max_range(text: &str) -> Option<u64> {
     match text.strip_prefix('/') {
         None => text.parse().ok().filter(|&size| size > 0),
-        Some(length) => length.parse().ok().filter(|length| *length <= 32).map(|length: u32| 1 << (32 - length)),
+        Some(length) => {
+            length.parse().ok().filter(|length| *length <= 32).map(|length: u32| 1 << (32 - length))
+        }
     }
 }
 
@@ -71,9 +76,9 @@ fn timestamp(text: &str) -> Option<Option<UnixSeconds>> {
         Some(number)
     };
     let (year, month, day) = (next(4)?, next(2)?, next(2)?);
-    let (hour, minute, second) =
-        (next(2).unwrap_or(0), next(2).unwrap_or(0), next(2).unwrap_or(0));
-    if !rest.is_empty() || !(1970..=2105).contains(&year) || hour > 23 || minute > 59 || second > 59 {
+    let (hour, minute, second) = (next(2).unwrap_or(0), next(2).unwrap_or(0), next(2).unwrap_or(0));
+    if !rest.is_empty() || !(1970..=2105).contains(&year) || hour > 23 || minute > 59 || second > 59
+    {
         return None;
     }
     // All within two digits by now.
@@ -132,7 +137,9 @@ mod tests {
         assert_eq!(until("2026:11:22"), Ok(Special::Other));
         assert_eq!(until("- -"), Ok(Special::Other));
         assert_eq!(until("2026:11:22:05:43:11"), Err(LineError::Future));
-        for bad in ["", "0 +1h", "2026", "2026:13:01", "2026:02:30", "2026:11:22:24", "x", "20261122 +x"] {
+        for bad in
+            ["", "0 +1h", "2026", "2026:13:01", "2026:02:30", "2026:11:22:24", "x", "20261122 +x"]
+        {
             assert!(matches!(until(bad), Err(LineError::Special { .. })), "{bad}");
         }
     }

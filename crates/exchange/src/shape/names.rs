@@ -125,13 +125,15 @@ impl Tree {
             return value.map_or(Ok(()), |value| self.give(node, value, take));
         }
         let Some(listed) = value else {
-            return self.each_group(node, below, |child, group| self.walk(child, None, group, take));
+            return self
+                .each_group(node, below, |child, group| self.walk(child, None, group, take));
         };
         let length = node.length + self.step();
         let is_cut = below.iter().any(|item| item.prefix.length == length && item.value.is_none());
         if !is_cut && self.may_be_wildcard(node) {
             self.give(node, listed, take)?;
-            return self.each_group(node, below, |child, group| self.walk(child, value, group, take));
+            return self
+                .each_group(node, below, |child, group| self.walk(child, value, group, take));
         }
         let mut rest = below;
         for index in 0..1 << self.step() {
@@ -233,10 +235,12 @@ mod tests {
     #[test]
     fn wildcards_are_repeated_on_the_way_to_a_name() {
         let shape = shape(&["77.88.0.0/16", "77.88.9.9"], &[]);
-        let expected =
-            ["*.88.77 77.88.0.0/16", "*.9.88.77 77.88.0.0/16", "9.9.88.77 77.88.9.9"];
+        let expected = ["*.88.77 77.88.0.0/16", "*.9.88.77 77.88.0.0/16", "9.9.88.77 77.88.9.9"];
         assert_eq!(names(&shape, Labels::Octets), expected);
-        assert_eq!(names(&shape, Labels::Mapped)[0], "*.8.5.d.4.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 77.88.0.0/16");
+        assert_eq!(
+            names(&shape, Labels::Mapped)[0],
+            "*.8.5.d.4.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 77.88.0.0/16"
+        );
         assert_eq!(names(&shape, Labels::Nibbles), [""; 0]);
     }
 
@@ -254,7 +258,9 @@ mod tests {
     #[test]
     fn no_wildcard_answers_for_the_other_family() {
         let names4 = names(&shape(&["2.0.0.0/16"], &[]), Labels::Octets);
-        assert!(!names4.iter().any(|name| name.starts_with("*.0.2 ") || name.starts_with("*.1.0.2 ")));
+        assert!(
+            !names4.iter().any(|name| name.starts_with("*.0.2 ") || name.starts_with("*.1.0.2 "))
+        );
         assert!(names4.contains(&"*.10.0.2 2.0.0.0/16".to_owned()));
         assert!(names4.contains(&"77.1.0.2 2.0.0.0/16".to_owned()));
         assert_eq!(names4.len(), 246 + 10 * 256);
@@ -273,7 +279,11 @@ mod tests {
     }
 
     /// Looks a name up as RFC 4592 says.
-    fn look_up<'a>(zone: &'a BTreeMap<String, Network>, existing: &BTreeSet<String>, name: &str) -> Option<&'a Network> {
+    fn look_up<'a>(
+        zone: &'a BTreeMap<String, Network>,
+        existing: &BTreeSet<String>,
+        name: &str,
+    ) -> Option<&'a Network> {
         if let Some(found) = zone.get(name) {
             return Some(found);
         }

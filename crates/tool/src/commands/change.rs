@@ -79,7 +79,8 @@ pub(super) fn refuse_slip(network: Network, wanted: &'static str) -> Result<(), 
     if is_too_wide(network) { Err(Failure::TooWide { network, wanted }) } else { Ok(()) }
 }
 
-fn is_too_wide(network: Network) -> bool {
+/// Whether a network is wider than anybody means by hand.
+pub(super) fn is_too_wide(network: Network) -> bool {
     network.length() < if network.is_ipv4() { SHORTEST_IPV4 } else { SHORTEST_IPV6 }
 }
 
