@@ -21,36 +21,50 @@ pub fn by_name(path: &Path) -> Option<Format> {
 
 /// The format that the beginning of a file looks like; a plain list if there is nothing to see.
 pub fn by_content(beginning: &[u8]) -> Format {
-    let mut format = None;
     // A last line may have been cut in two.
     let mut lines: Vec<&[u8]> = beginning.split(|&byte| byte == b'\n').collect();
     if lines.len() > 1 {
         lines.pop();
     }
+    // One line with more than an address makes a list rbldnsd's; which of its formats, most of the
+    // addresses tell.
+    let mut is_rbldnsd = false;
+    let (mut ipv4, mut ipv6) = (0, 0);
     for line in lines.into_iter().map(<[u8]>::trim_ascii) {
-        let found = match line {
+        let is_address = match line {
             [] => continue,
-            [b'#' | b';', b'$', rest @ ..] if is_keyword(rest) => Format::Ip4Set,
+            [b'#' | b';', b'$', rest @ ..] if is_keyword(rest) => false,
             [b'#' | b';', ..] => continue,
             [b'{', ..] => return Format::Json,
-            [b'$' | b'!', ..] => Format::Ip4Set,
-            [b':', rest @ ..] if !rest.starts_with(b":") => Format::Ip4Set,
-            _ if plain::read(line).is_ok() => Format::Plain,
-            _ if line.contains(&b',') => return Format::Csv,
-            _ if line == b"network" => return Format::Csv,
-            _ => Format::Ip4Set,
+            [b'$', ..] => false,
+            [b':', rest @ ..] if !rest.starts_with(b":") => false,
+            _ if plain::read(line).is_ok() => {
+                count(line, &mut ipv4, &mut ipv6);
+                continue;
+            }
+            _ if ipv4 + ipv6 == 0 && !is_rbldnsd && names_columns(line) => return Format::Csv,
+            _ => true,
         };
-        // One line with more than an address makes the list rbldnsd's; which of its formats, the
-        // first address tells.
-        let is_ipv6 = is_ipv6(line);
-        format = match (format, found) {
-            (None | Some(Format::Plain), Format::Ip4Set) if is_ipv6 => Some(Format::Ip6Trie),
-            (None | Some(Format::Plain), found) => Some(found),
-            (Some(Format::Ip4Set), _) if is_ipv6 => return Format::Ip6Trie,
-            (known, _) => known,
-        };
+        is_rbldnsd = true;
+        if is_address {
+            count(line, &mut ipv4, &mut ipv6);
+        }
     }
-    format.unwrap_or(Format::Plain)
+    match is_rbldnsd {
+        false => Format::Plain,
+        true if ipv6 > ipv4 => Format::Ip6Trie,
+        true => Format::Ip4Set,
+    }
+}
+
+fn count(line: &[u8], ipv4: &mut u64, ipv6: &mut u64) {
+    *if is_ipv6(line) { ipv6 } else { ipv4 } += 1;
+}
+
+/// Whether a first line names the columns of a CSV file.
+fn names_columns(line: &[u8]) -> bool {
+    let mut names = line.split(|&byte| byte == b',');
+    names.any(|name| name.trim_ascii() == b"network") || line.contains(&b',')
 }
 
 /// Whether a line is one of rbldnsd's about the zone, and not a comment.
@@ -108,6 +122,8 @@ mod tests {
             ("\n{\"network\":\"192.0.2.1\"}\n", Format::Json),
             ("network,count\n192.0.2.1,3\n", Format::Csv),
             ("count,network\n", Format::Csv),
+            ("network\n192.0.2.1\n", Format::Csv),
+            (":2:x\n192.0.2.1 a, b\n2001:db8::1\n192.0.2.2", Format::Ip4Set),
         ] {
             assert_eq!(by_content(text.as_bytes()), format, "{text:?}");
         }

@@ -20,7 +20,7 @@ use super::Finding;
 use crate::arguments::{Export, Target};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::text::counted;
+use crate::text;
 use picture::Picture;
 use sink::Sink;
 use view::View;
@@ -99,8 +99,7 @@ fn print(summary: &Summary, output: &mut Output) -> Result<(), Failure> {
     }
     let Summary { format, entries, lifted, other_family, .. } = summary;
     let file = summary.output.as_deref().unwrap_or_default();
-    let entries = if *entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") };
-    write!(output, "{file}: {entries} as {format}")?;
+    write!(output, "{file}: {} as {format}", text::entries(*entries))?;
     for (number, what) in [
         (*lifted, "lifted by white or never-listed networks"),
         (*other_family, "of the other address family left out"),
@@ -110,9 +109,4 @@ fn print(summary: &Summary, output: &mut Output) -> Result<(), Failure> {
         }
     }
     Ok(writeln!(output)?)
-}
-
-/// `1 entry`, `2 entries`: of a note.
-fn of_entries(number: u64) -> String {
-    if number == 1 { "1 entry".to_owned() } else { counted(number, "entrie") }
 }

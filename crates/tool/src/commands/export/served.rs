@@ -11,10 +11,11 @@ use eximrbl_zone::Zone;
 use eximrbl_zone::template::TEXT_MAX;
 use eximrbl_zone::zone::{EXPIRE, NS_TTL, REFRESH, RETRY};
 
+use super::Summary;
 use super::picture::{ADDRESS, Picture};
-use super::{Summary, of_entries};
 use crate::arguments::Target;
 use crate::standing::listing_left;
+use crate::text::{counted, entries};
 
 /// Writes a picture in one of these forms.
 pub(super) fn write(
@@ -82,8 +83,7 @@ fn data_set(
     let listed = || picture.shape.listed(is_ipv4);
     if format == Format::Ip4Set {
         // In a set no network goes before another one that it lies in: each range stands once.
-        let beside = Shape::new(listed().map(|(network, entry)| (network, *entry)).collect(), &[]);
-        for (span, entry) in beside.spans(is_ipv4) {
+        for (span, entry) in picture.shape.spans(is_ipv4) {
             list(span, entry)?;
         }
     } else {
@@ -93,14 +93,16 @@ fn data_set(
         if several > 0 {
             summary.notes.push(format!(
                 "{} with several codes: an {format} has one each, the first",
-                of_entries(several)
+                entries(several)
             ));
         }
     }
-    // All that is white, for who imports it; of the rest what matters.
-    let never = Shape::new(listed().map(|(network, _)| (network, ())).collect(), &picture.never);
+    // All that is white, for who imports it; of the rest what matters to a trie.
+    let networks = listed().map(|(network, _)| (network, ()));
+    let never = Shape::new(networks.collect(), &picture.never);
+    let never = never.holes(is_ipv4).filter(|_| format != Format::Ip4Set);
     let whites = picture.whites.iter().copied().filter(|white| white.is_ipv4() == is_ipv4);
-    let holes: BTreeSet<Network> = whites.chain(never.holes(is_ipv4)).collect();
+    let holes: BTreeSet<Network> = whites.chain(never).collect();
     holes.into_iter().try_for_each(|hole| writer.hole(hole))
 }
 
@@ -150,7 +152,8 @@ fn zone_file(
     }
     if wildcards > 0 {
         summary.notes.push(format!(
-            "{wildcards} wildcards, whose texts have the network in the address's place"
+            "{}: their texts have the network in the address's place",
+            counted(wildcards, "wildcard")
         ));
     }
     Ok(())

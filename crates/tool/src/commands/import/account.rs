@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::progress::Progress;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::text::counted;
+use crate::text::{counted, entries};
 
 /// Bad lines that are told one by one.
 const TOLD: u64 = 20;
@@ -135,14 +135,17 @@ impl Account {
         }
         let of = &self.tally;
         let would = if self.dry_run { " would be" } else { "" };
-        write!(output, "{}: {} entries{would} taken", counted(lines, "line"), of.entries)?;
+        write!(output, "{}: {}{would} taken", counted(lines, "line"), entries(of.entries))?;
         for (number, what) in [
             (of.white, "of them white"),
             (of.lifted, "of them lifted by a white network"),
             (of.never, "never listed"),
             (of.kept, "kept in the other colour"),
             (of.expired, "over already"),
-            (of.excluded, "exclusions passed over"),
+            (
+                of.excluded,
+                if of.excluded == 1 { "exclusion passed over" } else { "exclusions passed over" },
+            ),
             (of.full, "without room"),
             (self.bad, if self.bad == 1 { "bad line" } else { "bad lines" }),
         ] {

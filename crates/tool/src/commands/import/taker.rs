@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use eximrbl_exchange::{Life, Row};
+use eximrbl_table::dictionary::ADMIN;
 use eximrbl_table::{
     Decision, Filter, Name, Network, Policy, Refusal, Restored, Table, UnixSeconds, WritableTable,
 };
@@ -201,6 +202,12 @@ impl<'a> Taker<'a> {
                 loop {
                     match table.restore(restored, self.now) {
                         Err(Refusal::Contention) if tried < TRIES => tried += 1,
+                        // An exclusion goes before what its own list, or another one, has without
+                        // end; not before the administrator.
+                        Err(Refusal::Endless) if tried < TRIES && self.may_turn(network) => {
+                            tried += 1;
+                            table.forgive(network, ADMIN, self.now)?;
+                        }
                         done => break done.map(|made| made.remaining > 0),
                     }
                 }
@@ -219,6 +226,12 @@ impl<'a> Taker<'a> {
             Err(other) => return Err(other),
         }
         Ok(())
+    }
+
+    /// Whether a black entry is none of the administrator's.
+    fn may_turn(&self, network: Network) -> bool {
+        let entry = self.table.table().entry(network, self.now);
+        entry.is_some_and(|entry| !entry.white && entry.reporters >> ADMIN & 1 == 0)
     }
 
     /// What is white of a network, or around it.
