@@ -113,6 +113,18 @@ impl Prefix {
     }
 }
 
+impl std::fmt::Display for Prefix {
+    /// As the tool writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let address = address_of(self.bits);
+        let length = self.length - if address.is_ipv4() { 96 } else { 0 };
+        match self.length {
+            128 => write!(f, "{address}"),
+            _ => write!(f, "{address}/{length}"),
+        }
+    }
+}
+
 /// An entry, as `eximrbl list --all --json` prints it.
 #[derive(Clone, Debug)]
 pub struct Entry {
