@@ -56,7 +56,8 @@ impl Site {
         let mut addresses = BTreeSet::new();
         for Entry { prefix, .. } in &self.entries {
             let last = prefix.bits | u128::MAX.checked_shr(prefix.length).unwrap_or(0);
-            let inside = [prefix.bits, last, prefix.member(&mut random), prefix.member(&mut random)];
+            let inside =
+                [prefix.bits, last, prefix.member(&mut random), prefix.member(&mut random)];
             addresses.extend(inside);
             addresses.extend([prefix.bits.wrapping_sub(1), last.wrapping_add(1)]);
         }
@@ -233,7 +234,7 @@ fn a_zone_file_says_what_eximrbld_says() {
                 *if ours.ttl.is_some() { &mut listed } else { &mut free } += 1;
             }
         }
-        assert!(listed > 1000 && free > 1000 && by_wildcard > 50, "{listed} {free} {by_wildcard}");
+        assert!(listed > 500 && free > 1000 && by_wildcard > 50, "{listed} {free} {by_wildcard}");
     }
 }
 

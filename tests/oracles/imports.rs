@@ -96,7 +96,8 @@ fn values(namespace: &Namespace, server: &Rbldnsd, zone: &str, of: &[u128]) -> V
         let questions: Vec<Question> = part.iter().map(question).collect();
         for packet in ask(namespace, server.address, &questions) {
             let answer = Response::read(&packet).answer;
-            values.push(answer.iter().filter(|record| record.kind == A).map(|a| a.data[3]).collect());
+            values
+                .push(answer.iter().filter(|record| record.kind == A).map(|a| a.data[3]).collect());
         }
     }
     values
@@ -169,10 +170,9 @@ impl Seen {
             true if ours.is_empty() => self.same += 1,
             true => self.listed += 1,
             false if is_white => self.within_exclusion += 1,
-            false => self.wrong.push(format!(
-                "{}: theirs {theirs:?}, ours {ours:?}",
-                address_of(address)
-            )),
+            false => self
+                .wrong
+                .push(format!("{}: theirs {theirs:?}, ours {ours:?}", address_of(address))),
         }
     }
 }
@@ -195,7 +195,12 @@ fn a_file_written_by_hand_means_the_same() {
         for (&address, theirs) in all.iter().zip(&theirs) {
             seen.compare(format, address, theirs, &imported);
         }
-        assert!(seen.wrong.is_empty(), "{format}: {} such as {:?}", seen.wrong.len(), &seen.wrong[..seen.wrong.len().min(20)]);
+        assert!(
+            seen.wrong.is_empty(),
+            "{format}: {} such as {:?}",
+            seen.wrong.len(),
+            &seen.wrong[..seen.wrong.len().min(20)]
+        );
         assert_eq!(seen.within_exclusion, 0);
         assert!(seen.listed > 1500 && seen.same > 1000, "{seen:?}");
         assert!(seen.excluded >= 3 + 64, "{seen:?}");
@@ -215,12 +220,18 @@ fn random_file(random: &mut Random, format: &str) -> (String, BTreeSet<u128>) {
             text.push('!');
         }
         if format == "ip6trie" {
-            let address = 0x2a0b << 112 | u128::from(random.bits() & 0xfff0_0000) << 64
+            let address = 0x2a0b << 112
+                | u128::from(random.bits() & 0xfff0_0000) << 64
                 | u128::from(random.bits() & 0xff);
             let lengths = [128, 128, 120, 124, 96, 80, 64, 64, 48, 33];
             let length = *random.pick(if is_exclusion { &lengths[..6] } else { &lengths });
             let kept = address & u128::MAX << (128 - length);
-            about.extend([kept, kept.wrapping_sub(1), kept | !(u128::MAX << (128 - length)), address]);
+            about.extend([
+                kept,
+                kept.wrapping_sub(1),
+                kept | !(u128::MAX << (128 - length)),
+                address,
+            ]);
             let _ = write!(text, "{}/{length}", address_of(kept));
         } else {
             let low = random.below(1 << 12) as u32;
@@ -233,13 +244,17 @@ fn random_file(random: &mut Random, format: &str) -> (String, BTreeSet<u128>) {
             let more = random.below(40);
             let form = if is_exclusion { 5 } else { random.below(6) };
             let _ = match form {
-                0 if format == "ip4set" => write!(text, "{a}.{b}.{c}.{d}-{}", usize::from(d) + more),
+                0 if format == "ip4set" => {
+                    write!(text, "{a}.{b}.{c}.{d}-{}", usize::from(d) + more)
+                }
                 1 if format == "ip4set" => {
                     let last = Ipv4Addr::from(address + 7 * more as u32);
                     write!(text, "{a}.{b}.{c}.{d}-{last}")
                 }
                 2 => write!(text, "{a}.{b}.{c}"),
-                3 if format == "ip4set" => write!(text, "{a}.{b}.{c}-{}", usize::from(c) + more / 8),
+                3 if format == "ip4set" => {
+                    write!(text, "{a}.{b}.{c}-{}", usize::from(c) + more / 8)
+                }
                 4 => write!(text, "{a}.{b}.{c}.{d}"),
                 _ => write!(text, "{shown}/{length}"),
             };

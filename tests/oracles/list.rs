@@ -43,7 +43,13 @@ pub fn fill(table: &Path) {
     let record = |address: IpAddr, reason: &str, weight: u32| {
         let reason = writable.reason(Name::new(reason.as_bytes()).unwrap(), true);
         let network = Network::of_client(address, 64);
-        let report = Report { network, reason, reporter: dictionary::LOCAL, weight: Some(weight), seconds: None };
+        let report = Report {
+            network,
+            reason,
+            reporter: dictionary::LOCAL,
+            weight: Some(weight),
+            seconds: None,
+        };
         // A refusal is seen in the answers, which say "not listed".
         let _ = writable.record(&report, now());
     };
