@@ -41,7 +41,7 @@ impl<W: Write> Writer<W> {
 
     /// Adds a range, for so many seconds or without end.
     pub fn element(&mut self, span: Span, seconds: Option<u32>) -> io::Result<()> {
-        if self.elements % AT_ONCE == 0 {
+        if self.elements.is_multiple_of(AT_ONCE) {
             self.close()?;
             writeln!(self.to, "add element inet eximrbl {} {{", self.set)?;
         }

@@ -94,7 +94,7 @@ fn read(
         if let Err(problem) = taken {
             account.bad(file, line.number, &problem, progress);
         }
-        if line.number % STRIDE == 0 {
+        if line.number.is_multiple_of(STRIDE) {
             progress.lines(STRIDE);
         }
         if taker.ended().is_some() {
