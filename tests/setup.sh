@@ -15,6 +15,8 @@ packages=(
     exim4-dev                  # Debian's headers, to compare ours with
     unbound bind9-dnsutils     # a real resolver, and dig
     nsd knot knot-dnsutils     # name servers that serve the same list, to compare answers; kdig
+    bind9-utils rbldnsd        # checks zone files; serves exported lists, and those that are imported
+    nftables                   # loads exported sets
     spamassassin rspamd        # spam filters that ask the list
     swaks                      # SMTP for people to read
     faketime                   # sets the time for programs under test

@@ -43,7 +43,13 @@ pub fn fill(table: &Path) {
     let record = |address: IpAddr, reason: &str, weight: u32| {
         let reason = writable.reason(Name::new(reason.as_bytes()).unwrap(), true);
         let network = Network::of_client(address, 64);
-        let report = Report { network, reason, reporter: dictionary::LOCAL, weight: Some(weight), seconds: None };
+        let report = Report {
+            network,
+            reason,
+            reporter: dictionary::LOCAL,
+            weight: Some(weight),
+            seconds: None,
+        };
         // A refusal is seen in the answers, which say "not listed".
         let _ = writable.record(&report, now());
     };
@@ -110,6 +116,18 @@ impl Prefix {
     /// The network of a test's constant, if it is one of [`WIDE`].
     pub fn is_wide(self) -> bool {
         WIDE.iter().any(|wide| Self::read(wide) == self)
+    }
+}
+
+impl std::fmt::Display for Prefix {
+    /// As the tool writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let address = address_of(self.bits);
+        let length = self.length - if address.is_ipv4() { 96 } else { 0 };
+        match self.length {
+            128 => write!(f, "{address}"),
+            _ => write!(f, "{address}/{length}"),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //!   the same thousands of questions ([`questions`]). What may differ, and how exactly, says
 //!   [`difference`]; everything else must be the same.
 //! * [`programs`]: dig, kdig and delv ask eximrbld and print what they should.
+//! * [`exports`]: what the tool writes is served by rbldnsd, NSD and Knot, and loaded by nftables.
+//! * [`imports`]: rbldnsd's files, in a table and served by rbldnsd.
 //! * [`resolver`]: unbound and delv before it, minimising names, validating.
 //!
 //! Who is listed is decided a second time here ([`list::Entry`], [`zones::Zone::verdict`]), from
@@ -18,12 +20,15 @@ mod harness;
 mod answers;
 mod asking;
 mod difference;
+mod exports;
+mod imports;
 mod list;
 mod master;
 mod names;
 mod programs;
 mod questions;
 mod random;
+mod rbldnsd;
 mod resolver;
 mod response;
 mod servers;

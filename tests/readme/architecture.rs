@@ -42,6 +42,7 @@ fn the_crates_stand_on_each_other_as_the_table_says() {
             "eximrbl-dns",
             "eximrbl-datagrams",
             "eximrbl-daemon",
+            "eximrbl-exchange",
             "eximrbl-tool"
         ]
     );

@@ -1,20 +1,13 @@
 //! Turns answers into DNS records.
 
 use eximrbl_table::{Table, UnixSeconds};
-use eximrbl_zone::zone::NS_TTL;
+use eximrbl_zone::zone::{EXPIRE, NS_TTL, REFRESH, RETRY};
 use eximrbl_zone::{Answer, Authority, DnsName, Listing, Zone, Zones};
 use hickory_server::proto::op::ResponseCode;
 use hickory_server::proto::rr::rdata::{A, NS, SOA, TXT};
 use hickory_server::proto::rr::{Name, RData, Record};
 
 use crate::edns::ExtendedError;
-
-/// How often secondaries ask whether the zone changed, in seconds (RFC 1035 section 3.3.13).
-const REFRESH: i32 = 3600;
-/// When they ask again after a failure.
-const RETRY: i32 = 600;
-/// When they give up the zone.
-const EXPIRE: i32 = 604_800;
 
 /// What goes into a response beside the question.
 #[derive(Debug)]
@@ -108,7 +101,9 @@ impl Apex {
         let ttl = zone.negative_ttl();
         let primary = zone.name_servers().first().unwrap_or_else(|| zone.name());
         let contact = name(zone.contact());
-        let soa = SOA::new(name(primary), contact, 0, REFRESH, RETRY, EXPIRE, ttl);
+        let times = [REFRESH, RETRY, EXPIRE].map(|seconds| seconds as i32);
+        let [refresh, retry, expire] = times;
+        let soa = SOA::new(name(primary), contact, 0, refresh, retry, expire, ttl);
         let server =
             |server| Record::from_rdata(owner.clone(), NS_TTL, RData::NS(NS(name(server))));
         let name_servers = zone.name_servers().iter().map(server).collect();

@@ -1,5 +1,7 @@
 //! The command line: one definition for parsing, help, man pages and completions.
 
+mod exchange;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,6 +11,8 @@ use eximrbl_table::{DEFAULT_PATH, Name, Network, WEIGHT_MAX};
 use eximrbl_zone::config::CONTROL_PATH;
 
 use crate::help;
+
+pub(crate) use exchange::{Export, Import, Target};
 
 /// Inspect and change the shared table of clients that Exim rejects
 ///
@@ -130,6 +134,21 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", value_parser = slots, allow_negative_numbers = true)]
         slots: u64,
     },
+
+    /// Take lists of addresses into the table
+    ///
+    /// Reads rbldnsd's ip4set, ip4trie and ip6trie files, plain lists, CSV and JSON lines, compressed
+    /// by gzip or not, a line after the other: a large list takes no more memory than a small one. What
+    /// is in the table already stays as it is, or is prolonged; what a later list lacks stays as well.
+    #[command(after_long_help = help::IMPORT)]
+    Import(Import),
+
+    /// Write the table as a list for other programs
+    ///
+    /// For rbldnsd, BIND, NSD and Knot (bind), nftables, and as plain list: what is listed now, whites
+    /// and the never-list taken out. As CSV and JSON lines: every entry as it is, for `eximrbl import`.
+    #[command(after_long_help = help::EXPORT)]
+    Export(Export),
 
     /// Show or change how rejections turn into listings
     ///

@@ -4,8 +4,10 @@ mod black;
 mod change;
 mod create;
 mod daemon;
+mod export;
 mod forgive;
 mod generate;
+mod import;
 mod info;
 mod list;
 mod policy;
@@ -48,6 +50,8 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Finding,
         Command::White { address, seconds } => white::run(path, *address, *seconds, output),
         Command::Forgive { address } => forgive::run(path, *address, output),
         Command::Purge(purge) => purge::run(path, purge, output),
+        Command::Import(import) => import::run(path, import, output),
+        Command::Export(export) => export::run(path, export, output),
         Command::Verify { repair } => verify::run(path, *repair, output),
         Command::Resize { slots } => resize::run(path, *slots, output),
         Command::Policy(policy) => policy::run(arguments.named_table(), policy, output),

@@ -61,6 +61,35 @@ pub(crate) enum Failure {
         /// Why, and what to do.
         cause: String,
     },
+    /// Files of an import could not be read, or not to their ends.
+    #[error("{unread} of {files} files could not be read to the end: see above")]
+    Unread {
+        /// How many.
+        unread: usize,
+        /// Of so many.
+        files: usize,
+    },
+    /// A life that counts as over from the start.
+    #[error(
+        "--seconds {seconds}: with less life than {floor} s, the policy's floor, an entry counts as gone"
+    )]
+    Short {
+        /// What was given.
+        seconds: u32,
+        /// The floor.
+        floor: u32,
+    },
+    /// An export cannot be had as it was asked for.
+    #[error("nothing was exported: {0}")]
+    Export(String),
+    /// A file was not written.
+    #[error("{}: not written: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The configuration file was not taken.
     #[error("{0}")]
     Configuration(String),

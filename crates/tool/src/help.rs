@@ -272,6 +272,90 @@ Examples:
   eximrbl resize --slots 4M
   eximrbl --table ./table resize --slots 8192";
 
+/// For `import`.
+pub(crate) const IMPORT: &str = "\
+Formats:
+  ip4set ip4trie ip6trie   rbldnsd's files: addresses, their first octets, networks, ranges, each
+                           perhaps with a value such as :127.0.0.4:text. Texts are passed over
+  plain                    an address, network or range such as 192.0.2.1-192.0.2.9 a line;
+                           comments begin with # or ;
+  csv                      columns as the first line names them, in any order: network white count
+                           endless remaining until first last reasons reporters; only network must
+                           be there. Names are separated by spaces
+  json                     an object a line, as `list --json` and `export` print it; only the key
+                           network must be there
+
+What an entry becomes:
+  Without --seconds, or a time in the list, it stays until it is ended by hand. It counts as many
+  rejections as the policy's threshold asks for, so it is listed at once, but in a zone with a
+  quorum only together with other reporters. A black entry that ends lives for max_ttl at most.
+  An exclusion (!192.0.2.9 of rbldnsd's files) becomes white: it lifts all that lies within it,
+  and keeps Exim's rejections of it from counting; with --white it is passed over.
+  IPv6 clients are kept by their prefix (/64 unless the policy says otherwise).
+  With an entry that is there already it is joined: the later end, the larger count, the reasons
+  and reporters of both. White stays white; what the administrator set keeps its colour.
+  To undo it: eximrbl purge --reporter NAME.
+
+A line that is wrong is told with file and number, the first 20 of them, and the rest is taken.
+On a terminal a bar shows how far it is.
+
+Exit status: 0 all lines were taken or set aside for a reason that is told, 1 there were bad lines,
+or no room, 2 a file could not be read to its end, or the table not be changed.
+
+JSON keys:
+  dry_run    whether nothing was changed
+  files      [{file format guessed lines error}…]; error is null unless it could not be read
+  lines      in all files
+  entries    networks taken; of them white, and lifted by a white network
+  never kept expired excluded full   networks not taken: never listed; there in another colour that
+             stays; over already; exclusions with --white; without room in the table
+  bad        lines that were not understood
+  texts      whether there were texts, which are not kept
+
+Examples:
+  eximrbl import --reporter drop --seconds 172800 drop.txt
+  eximrbl import --codes auth=4,virus=8 --reason spam /var/lib/rbldns/list.ip4set
+  eximrbl export --output table.json.new; eximrbl --table ./other import table.json.new
+  zcat list.gz | eximrbl import --format plain --dry-run -";
+
+/// For `export`.
+pub(crate) const EXPORT: &str = "\
+Formats:
+  csv json                 every living entry as it is, also those that list nobody now: what import
+                           takes back
+  plain                    who is listed: the fewest networks that hold them
+  ip4set ip4trie ip6trie   for rbldnsd; with --zone, with codes, texts, SOA and NS
+  bind                     a zone file for BIND, NSD and Knot; needs --zone
+  nftables                 sets black4 and black6 (with --white: white4, white6) of the table inet
+                           eximrbl, whose elements end when the listing does: nft -f FILE
+
+Who is listed is decided as eximrbld decides it: white and never-listed networks are cut out.
+With --zone and --config, the zone's reasons, quorum, codes, texts and servers count.
+
+What cannot be said:
+  A file does not run down: write it anew every few minutes. In a set of nftables it does, but what
+  a white network lifts stays out when that ends.
+  rbldnsd has one TTL for all, positive_ttl_max; an ip4trie or ip6trie has one code for a network,
+  the first.
+  A zone file says networks by wildcards. Their texts have the network in the address's place, and
+  they list names below addresses too. Names between the zone and its addresses exist only if
+  something lies below them. A network that ends within an octet is several wildcards, and around
+  a white address all others of its /24 stand by themselves.
+
+With --output, the file is complete, or not there at all: it is written aside and renamed.
+
+JSON, with --output:
+  format output
+  entries        written
+  lifted         left out, since a white or never-listed network covers them
+  other_family   left out, since the format is for the other address family
+  notes          what could not be said [text…]
+
+Examples:
+  eximrbl export --format csv >table.csv
+  eximrbl export --zone rbl.example.org --config /etc/eximrbl/eximrbl.toml --output rbl.zone
+  eximrbl export --format nftables --output /run/eximrbl.nft && nft -f /run/eximrbl.nft";
+
 /// For `policy`.
 pub(crate) const POLICY: &str = "\
 Keys for --set:

@@ -156,8 +156,17 @@ fn black_entry(table: &Table, network: Network, now: UnixSeconds) -> Option<Entr
 
 /// The network of the never-list that holds all of `subject`.
 pub(crate) fn never_network(subject: Network, policy: &Policy) -> Option<Network> {
+    all_never(policy).find(|never| never.contains(subject))
+}
+
+/// All networks of the never-list, for who asks about many subjects.
+pub(crate) fn never_list(policy: &Policy) -> Vec<Network> {
+    all_never(policy).collect()
+}
+
+fn all_never(policy: &Policy) -> impl Iterator<Item = Network> {
     let reserved = ALWAYS_NEVER.iter().filter_map(|text| text.parse().ok());
-    policy.never.iter().copied().chain(reserved).find(|never| never.contains(subject))
+    policy.never.iter().copied().chain(reserved)
 }
 
 /// Seconds for which a black entry goes on listing: not all of its life, since with less than the

@@ -230,11 +230,7 @@ fn listing<'z>(
         QueryType::ANY => (true, true),
         _ => return None,
     };
-    let ttl = match ground {
-        Ground::Entry(entry) => entry.remaining.min(zone.positive_ttl_max()),
-        Ground::Test(_) => zone.positive_ttl_max(),
-    };
-    Some(Listing { zone, client, with_codes, with_text, ttl, ground })
+    Some(Listing { with_codes, with_text, ..Listing::of(zone, client, ground) })
 }
 
 /// Whether a code may be given to a reason: 127/8 without the network's first two addresses,

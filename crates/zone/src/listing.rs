@@ -1,5 +1,6 @@
 //! What DNS says about a listed address.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use eximrbl_table::{Entry, Names, UnixSeconds};
@@ -34,6 +35,15 @@ pub(crate) enum Ground {
 }
 
 impl<'z> Listing<'z> {
+    /// All that a zone says about an address.
+    pub(crate) fn of(zone: &'z Zone, client: IpAddr, ground: Ground) -> Self {
+        let ttl = match ground {
+            Ground::Entry(entry) => entry.remaining.min(zone.positive_ttl_max()),
+            Ground::Test(_) => zone.positive_ttl_max(),
+        };
+        Self { zone, client, with_codes: true, with_text: true, ttl, ground }
+    }
+
     /// The address records' values, each once, the lowest first; at least one.
     pub fn codes(&self) -> impl Iterator<Item = Ipv4Addr> + use<'z> {
         let (test, reasons) = match self.ground {
@@ -46,27 +56,51 @@ impl<'z> Listing<'z> {
 
     /// The text, from the zone's template. `reasons` is the table's dictionary.
     pub fn text(&self, reasons: &Names, now: UnixSeconds) -> Text {
-        let zone = self.zone.name();
-        let ip = self.client;
+        let mut text = Text::new();
+        // Writing fails only when the text is full, and then the rest is left out on purpose.
+        let _ = self.write_text(&mut text, &self.client, reasons, now);
+        text
+    }
+
+    /// Writes the text with something else in the address's place: what stands for all addresses of
+    /// a network. It is neither cut nor made printable.
+    ///
+    /// # Errors
+    ///
+    /// What `text` says.
+    pub fn write_text(
+        &self,
+        text: &mut impl fmt::Write,
+        ip: &dyn fmt::Display,
+        reasons: &Names,
+        now: UnixSeconds,
+    ) -> fmt::Result {
+        let (template, zone) = (self.zone.template(), self.zone.name());
         match self.ground {
-            Ground::Entry(entry) => self.zone.template().render(Values {
-                ip,
-                count: entry.count,
-                reasons: || reasons.of(self.zone.shown_reasons(&entry)),
-                ttl: entry.remaining,
-                first: entry.first,
-                last: entry.last,
-                zone,
-            }),
-            Ground::Test(_) => self.zone.template().render(Values {
-                ip,
-                count: 0,
-                reasons: || std::iter::once("test"),
-                ttl: self.ttl,
-                first: now,
-                last: now,
-                zone,
-            }),
+            Ground::Entry(entry) => template.write(
+                text,
+                Values {
+                    ip,
+                    count: entry.count,
+                    reasons: || reasons.of(self.zone.shown_reasons(&entry)),
+                    ttl: entry.remaining,
+                    first: entry.first,
+                    last: entry.last,
+                    zone,
+                },
+            ),
+            Ground::Test(_) => template.write(
+                text,
+                Values {
+                    ip,
+                    count: 0,
+                    reasons: || std::iter::once("test"),
+                    ttl: self.ttl,
+                    first: now,
+                    last: now,
+                    zone,
+                },
+            ),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The text that a TXT answer gives, made from a zone's template.
 
-use std::fmt::{self, Write as _};
-use std::net::IpAddr;
+use std::fmt;
 
 use eximrbl_table::UnixSeconds;
 
@@ -77,7 +76,8 @@ pub enum TemplateError {
 
 /// What goes into the places.
 pub(crate) struct Values<'a, Reasons> {
-    pub(crate) ip: IpAddr,
+    /// The address; or what stands in its place where it is not known.
+    pub(crate) ip: &'a dyn fmt::Display,
     pub(crate) count: u32,
     /// Gives the names, which are joined with commas; asked once for each `{reason}`.
     pub(crate) reasons: Reasons,
@@ -130,19 +130,20 @@ impl Template {
     }
 
     /// Fills in the values; what goes beyond [`TEXT_MAX`] bytes is cut off.
-    pub(crate) fn render<'n, Names: Iterator<Item = &'n str>>(
+    #[cfg(test)]
+    fn render<'n, Names: Iterator<Item = &'n str>>(
         &self,
         values: Values<'_, impl Fn() -> Names>,
     ) -> Text {
         let mut text = Text::new();
-        // Writing fails only when the text is full, and then the rest is left out on purpose.
         let _ = self.write(&mut text, values);
         text
     }
 
-    fn write<'n, Names: Iterator<Item = &'n str>>(
+    /// Fills in the values, to the end or until `text` takes no more.
+    pub(crate) fn write<'n, Names: Iterator<Item = &'n str>>(
         &self,
-        text: &mut Text,
+        text: &mut impl fmt::Write,
         values: Values<'_, impl Fn() -> Names>,
     ) -> fmt::Result {
         let Values { ip, count, reasons, ttl, first, last, zone } = values;
@@ -164,7 +165,10 @@ impl Template {
 }
 
 /// Writes names with commas between them; "none" when there are none.
-fn write_joined<'n>(text: &mut Text, mut names: impl Iterator<Item = &'n str>) -> fmt::Result {
+fn write_joined<'n>(
+    text: &mut impl fmt::Write,
+    mut names: impl Iterator<Item = &'n str>,
+) -> fmt::Result {
     text.write_str(names.next().unwrap_or("none"))?;
     names.try_for_each(|name| write!(text, ",{name}"))
 }
@@ -192,7 +196,7 @@ pub struct Text {
 }
 
 impl Text {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { bytes: [0; TEXT_MAX], length: 0 }
     }
 
@@ -226,13 +230,15 @@ impl fmt::Debug for Text {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::fmt::Write as _;
+
     use super::*;
     use proptest::prelude::*;
 
     fn render(template: &str) -> String {
         let zone = DnsName::from_text("rbl.example.org").unwrap();
         let values = Values {
-            ip: "192.0.2.1".parse().unwrap(),
+            ip: &"192.0.2.1",
             count: 12,
             reasons: || ["rcpt", "auth"].into_iter(),
             ttl: 360,
@@ -259,7 +265,7 @@ mod tests {
     fn an_endless_life_is_told_in_words() {
         let zone = DnsName::from_text("wl.example.org").unwrap();
         let values = Values {
-            ip: "192.0.2.1".parse().unwrap(),
+            ip: &"192.0.2.1",
             count: 0,
             reasons: std::iter::empty,
             ttl: u32::MAX,
@@ -310,7 +316,7 @@ mod tests {
             if let Ok(template) = Template::parse(&text) {
                 let zone = DnsName::from_text("rbl.example.org").unwrap();
                 let rendered = template.render(Values {
-                    ip: "2001:db8::1".parse().unwrap(),
+                    ip: &"2001:db8::1",
                     count: u32::MAX,
                     reasons: || ["a"; 64].into_iter(),
                     ttl: 1,

@@ -1,10 +1,12 @@
 //! Zones: views of the table under a name.
 
-use std::net::Ipv4Addr;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 
-use eximrbl_table::{Entry, Filter, Name, WritableTable, dictionary};
+use eximrbl_table::{Entry, Filter, Name, Names, WritableTable, dictionary};
 
 use crate::config::{Config, ZoneSettings};
+use crate::listing::{Ground, Listing};
 use crate::name::DnsName;
 use crate::query_name::QueryName;
 use crate::template::Template;
@@ -13,6 +15,12 @@ use crate::template::Template;
 pub const DEFAULT_CODE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// For how many seconds caches may keep the zone's NS records.
 pub const NS_TTL: u32 = 3600;
+/// How often secondaries ask whether the zone changed, in seconds (RFC 1035 section 3.3.13).
+pub const REFRESH: u32 = 3600;
+/// When they ask again after a failure.
+pub const RETRY: u32 = 600;
+/// When they give up the zone.
+pub const EXPIRE: u32 = 604_800;
 
 /// One zone, its reasons resolved to the bits of one table's dictionary.
 #[derive(Clone, Debug)]
@@ -69,6 +77,18 @@ impl Zone {
     /// answer (RFC 2308 section 5).
     pub fn negative_ttl(&self) -> u32 {
         self.negative_ttl
+    }
+
+    /// What the zone says about an address that this entry lists, if its filter takes the entry.
+    pub fn listing(&self, client: IpAddr, entry: Entry) -> Listing<'_> {
+        Listing::of(self, client, Ground::Entry(entry))
+    }
+
+    /// What it says about the addresses that are listed for tests (RFC 5782 section 5).
+    pub fn tests(&self) -> impl Iterator<Item = Listing<'_>> {
+        let own = self.codes.iter().map(|&(code, _)| code);
+        let codes = std::iter::once(DEFAULT_CODE).chain(own);
+        codes.map(|code| Listing::of(self, code.into(), Ground::Test(code)))
     }
 
     pub(crate) fn template(&self) -> &Template {
@@ -128,9 +148,40 @@ impl Zones {
     /// Resolves a configuration's zones against a table. Reasons that the table does not know
     /// yet are entered into its dictionary.
     pub fn resolve(config: &Config, table: &WritableTable) -> Result<Self, ZoneError> {
+        let bit = |settings: &ZoneSettings, reason: &String| {
+            let full = || ZoneError::DictionaryFull {
+                zone: settings.name.clone(),
+                reason: reason.clone(),
+            };
+            let name = Name::new(reason.as_bytes()).ok_or_else(full)?;
+            match table.reason(name, true) {
+                // No room: what would be filtered then is every odd reason, not this one.
+                0 if reason != dictionary::OTHER => Err(full()),
+                bit => Ok(1 << bit),
+            }
+        };
+        Self::resolve_by(config, bit)
+    }
+
+    /// Resolves a configuration's zones against a table that is only read, by its reasons. One that
+    /// it does not know yet stands for no entry.
+    pub fn read(config: &Config, reasons: &Names) -> Self {
+        let bit = |_: &ZoneSettings, reason: &String| {
+            Ok::<_, Infallible>(reasons.bit(reason).map_or(0, |bit| 1 << bit))
+        };
+        match Self::resolve_by(config, bit) {
+            Ok(zones) => zones,
+            Err(never) => match never {},
+        }
+    }
+
+    fn resolve_by<E>(
+        config: &Config,
+        bit: impl Fn(&ZoneSettings, &String) -> Result<u64, E>,
+    ) -> Result<Self, E> {
         let mut zones = Vec::with_capacity(config.zones.len());
         for settings in &config.zones {
-            zones.push(resolve_zone(settings, config, table)?);
+            zones.push(resolve_zone(settings, config, &|reason| bit(settings, reason))?);
         }
         zones.sort_by_key(|zone| std::cmp::Reverse(zone.name.wire().len()));
         for (index, zone) in zones.iter_mut().enumerate() {
@@ -151,26 +202,14 @@ impl Zones {
 }
 
 /// Resolves one zone.
-fn resolve_zone(
+fn resolve_zone<E>(
     settings: &ZoneSettings,
     config: &Config,
-    table: &WritableTable,
-) -> Result<Zone, ZoneError> {
-    let bit = |reason: &String| -> Result<u64, ZoneError> {
-        let full =
-            || ZoneError::DictionaryFull { zone: settings.name.clone(), reason: reason.clone() };
-        let name = Name::new(reason.as_bytes()).ok_or_else(full)?;
-        match table.reason(name, true) {
-            // No room: what would be filtered then is every odd reason, not this one.
-            0 if reason != dictionary::OTHER => Err(full()),
-            bit => Ok(1 << bit),
-        }
-    };
+    bit: &dyn Fn(&String) -> Result<u64, E>,
+) -> Result<Zone, E> {
     let reasons = match &settings.reasons {
         None => u64::MAX,
-        Some(reasons) => {
-            reasons.iter().try_fold(0, |bits, reason| Ok::<u64, ZoneError>(bits | bit(reason)?))?
-        }
+        Some(reasons) => reasons.iter().try_fold(0, |bits, reason| Ok(bits | bit(reason)?))?,
     };
     let mut codes: Vec<(Ipv4Addr, u64)> = Vec::new();
     for (reason, code) in &settings.codes {
