@@ -49,6 +49,17 @@
 //! [control]
 //! socket = "/run/eximrbl/control" # "" for none
 //!
+//! [forward]                       # nothing is passed on when left out
+//! to = ["gatherer.example.org:4445"]
+//! name = "mx1"                    # this host's reporter name there
+//! secret_file = "/etc/eximrbl/mx1.secret"
+//! certificate = "/etc/eximrbl/mx1.crt" # instead of the secret, or beside it
+//! key = "/etc/eximrbl/mx1.key"
+//! ca = "/etc/ssl/certs/ca-certificates.crt"
+//! tls = true                      # false to loopback addresses only
+//! reporters = ["local", "collector", "rejectlog"] # and "admin"
+//! buffer = 1000                   # lines that wait for their answer
+//!
 //! [[zone]]                        # at least one
 //! name = "rbl.example.org"
 //! list = "black"                  # or "white"
@@ -63,6 +74,7 @@
 
 mod document;
 mod error;
+mod forward;
 mod guard;
 mod sections;
 mod server;
@@ -75,6 +87,7 @@ use std::path::{Path, PathBuf};
 use eximrbl_table::{CreateOptions, DEFAULT_PATH, Network, Policy};
 
 pub use error::ConfigError;
+pub use forward::{ForwardSettings, Gatherer, GathererHost};
 pub use server::{CONTROL_PATH, ControlSettings, TcpSettings};
 
 use crate::name::DnsName;
@@ -99,6 +112,8 @@ pub struct Config {
     pub dns: DnsSettings,
     /// `[control]`
     pub control: ControlSettings,
+    /// `[forward]`; `None` when it is left out.
+    pub forward: Option<ForwardSettings>,
     /// `[[zone]]`, at least one, no name twice.
     pub zones: Vec<ZoneSettings>,
 }
@@ -272,6 +287,7 @@ impl Config {
             policy: Policy::default(),
             dns: DnsSettings { listen, ..DnsSettings::default() },
             control: ControlSettings { socket: None },
+            forward: None,
             zones,
         })
     }

@@ -18,6 +18,7 @@ pub(super) struct Spec {
     pub(super) dns: DnsSpec,
     #[serde(default)]
     pub(super) control: ControlSpec,
+    pub(super) forward: Option<ForwardSpec>,
     #[serde(default)]
     pub(super) zone: Vec<ZoneSpec>,
 }
@@ -92,6 +93,21 @@ pub(super) struct TcpSpec {
 #[serde(deny_unknown_fields)]
 pub(super) struct ControlSpec {
     pub(super) socket: Option<String>,
+}
+
+/// `[forward]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ForwardSpec {
+    pub(super) to: Option<Vec<String>>,
+    pub(super) name: Option<String>,
+    pub(super) secret_file: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) tls: Option<bool>,
+    pub(super) reporters: Option<Vec<String>>,
+    pub(super) buffer: Option<i64>,
 }
 
 /// `[[zone]]`

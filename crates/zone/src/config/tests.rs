@@ -118,7 +118,7 @@ fn the_sample_shows_the_defaults() {
     // Settings have no blank after the `#`. Of some the default is to have none.
     let without_default =
         ["reasons", "allow_query", "cookie_secret_file", "nsid", "version", "hostname"];
-    let with_defaults: String = sample
+    let with_defaults: String = without_optional_sections(sample)
         .lines()
         .map(|line| match line.strip_prefix('#') {
             Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
@@ -139,6 +139,40 @@ fn the_sample_shows_the_defaults() {
     assert_eq!(told.dns, plain.dns);
     assert_eq!(told.control, plain.control);
     assert_eq!(told.zones, plain.zones);
+}
+
+/// Sections that are commented out as a whole begin with `#[`, and end with an empty line.
+fn optional_lines(sample: &str) -> impl Iterator<Item = (bool, &str)> {
+    let mut is_optional = false;
+    sample.lines().map(move |line| {
+        is_optional = line.starts_with("#[") || is_optional && !line.is_empty();
+        (is_optional, line)
+    })
+}
+
+fn without_optional_sections(sample: &str) -> String {
+    let lines = optional_lines(sample).filter(|(is_optional, _)| !is_optional);
+    lines.flat_map(|(_, line)| [line, "\n"]).collect()
+}
+
+/// What is commented out as a whole is right when it is not.
+///
+/// Caught: a misspelt key in such a section.
+#[test]
+fn the_samples_optional_sections_are_good() {
+    let sample = include_str!("../../../../examples/eximrbl.toml");
+    let is_setting = |rest: &str| rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase());
+    let with_all: String = optional_lines(sample)
+        .map(|(is_optional, line)| match line.strip_prefix('#') {
+            Some(rest) if is_optional && is_setting(rest) => rest,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let config = parse(&with_all).unwrap();
+    assert!(parse(sample).unwrap().forward.is_none());
+    let forward = config.forward.unwrap();
+    assert_eq!((forward.tls, forward.buffer, forward.reporters.len()), (true, 1000, 3));
 }
 
 #[test]
