@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use eximrbl_table::Name;
 
+use super::collector::ReporterSettings;
 use super::error::{Key, Wrong};
 use super::sections::{absolute, number};
 use super::spec::ForwardSpec;
@@ -102,7 +103,10 @@ impl fmt::Display for Gatherer {
 }
 
 /// `[forward]`
-pub(super) fn check(spec: ForwardSpec) -> Result<ForwardSettings, Wrong> {
+pub(super) fn check(
+    spec: ForwardSpec,
+    others: &[ReporterSettings],
+) -> Result<ForwardSettings, Wrong> {
     let top = Key::top("forward");
     let to = gatherers(&top.name("to"), spec.to.unwrap_or_default())?;
     let tls = spec.tls.unwrap_or(true);
@@ -145,7 +149,7 @@ pub(super) fn check(spec: ForwardSpec) -> Result<ForwardSettings, Wrong> {
         certificate,
         ca: path("ca", spec.ca)?.unwrap_or_else(|| SYSTEM_CA.into()),
         tls,
-        reporters: reporters(&top.name("reporters"), spec.reporters)?,
+        reporters: reporters(&top.name("reporters"), spec.reporters, others)?,
         buffer: number(&top, "buffer", spec.buffer, 1000, BUFFER)? as u32,
     })
 }
@@ -200,8 +204,12 @@ fn name(top: &Key, text: Option<String>, is_needed: bool) -> Result<Option<Name>
     }
 }
 
-/// `reporters`
-fn reporters(key: &Key, texts: Option<Vec<String>>) -> Result<Vec<Name>, Wrong> {
+/// `reporters`; `others` are those who report to this host.
+fn reporters(
+    key: &Key,
+    texts: Option<Vec<String>>,
+    others: &[ReporterSettings],
+) -> Result<Vec<Name>, Wrong> {
     let texts = texts.unwrap_or_else(|| OWN_BY_DEFAULT.map(str::to_owned).into());
     if texts.is_empty() {
         return Err(Wrong::new(key.clone(), "empty: nothing would be passed on"));
@@ -219,6 +227,12 @@ fn reporters(key: &Key, texts: Option<Vec<String>>) -> Result<Vec<Name>, Wrong> 
         })?;
         if names.contains(&name) {
             return Err(wrong(format!("{name} is here twice")));
+        }
+        if others.iter().any(|other| other.name == name) {
+            return Err(wrong(format!(
+                "{name} is a [[reporter]] as well; what others reported is not passed on, for it \
+                 would come back"
+            )));
         }
         names.push(name);
     }
