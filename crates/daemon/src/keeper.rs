@@ -277,6 +277,8 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
         ("dns.workers", new.dns.workers != old.dns.workers),
         ("dns.user", new.dns.user != old.dns.user),
         ("control.socket", new.control.socket != old.control.socket),
+        // Without it at the start, the daemon has given up the right to connect to others.
+        ("forward", new.forward.is_some() && old.forward.is_none()),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -286,6 +288,9 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     new.dns.workers = old.dns.workers;
     new.dns.user.clone_from(&old.dns.user);
     new.control.clone_from(&old.control);
+    if old.forward.is_none() {
+        new.forward = None;
+    }
     new
 }
 

@@ -11,6 +11,7 @@ use eximrbl_zone::{Config, ConfigError};
 use crate::command_line::CommandLine;
 use crate::confinement::{Kept, confine};
 use crate::control::{self, ControlSocket, Facts};
+use crate::forward::{self, CredentialError, Forwarder, Standings};
 use crate::guarding::{self, Guarding, SecretFileError};
 use crate::keeper::Keeper;
 use crate::listen::{self, ListenError};
@@ -37,6 +38,8 @@ pub(crate) enum StartError {
     #[error(transparent)]
     Secrets(#[from] SecretFileError),
     #[error(transparent)]
+    Forward(#[from] CredentialError),
+    #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -62,6 +65,7 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
 fn check(command_line: &CommandLine) -> ExitCode {
     let checked = command_line.load().map_err(StartError::from).and_then(|config| {
         guarding::secrets(&config.dns)?;
+        forward::check(&config)?;
         Ok(config)
     });
     match checked {
@@ -93,7 +97,8 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     identity.drop_privileges()?;
     let control = bind_control(&config, &identity);
     let sockets: Vec<_> = control.iter().map(ControlSocket::folder).collect();
-    confine(&config.table.path, Kept { removes: &sockets, ..Kept::default() });
+    let connects = config.forward.is_some();
+    confine(&config.table.path, Kept { removes: &sockets, connects, ..Kept::default() });
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
     let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
     identity.give_to_exim(&config.table.path);
@@ -107,15 +112,34 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let served = Served::new(&config, command_line.has_policy(), table, writable.as_ref(), guard)?;
     drop(writable);
     let shared = Arc::new(Shared::new(served, config.clone()));
+    let standings = Standings::default();
     if let Some(control) = &control {
         let listen = listeners.iter().map(|listener| listener.address).collect();
-        let facts = Facts::new(shared.clone(), config.table.path.clone(), listen);
+        let facts = Facts::new(shared.clone(), config.table.path.clone(), listen)
+            .with_forwarding(standings.clone());
         if let Err(error) = control.listener().and_then(|socket| control::start(socket, facts)) {
             tracing::warn!("the control socket is not served: {error}");
         }
     }
+    let forwarder = start_forwarder(&config, &shared, standings);
     let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
-    Ok(server::run(keeper, shared, listeners)?)
+    let ended = server::run(keeper, shared, listeners);
+    if let Some(forwarder) = forwarder {
+        forwarder.stop();
+    }
+    Ok(ended?)
+}
+
+/// Starts to pass reports on, if that is wanted. Without it, DNS is served all the same.
+fn start_forwarder(
+    config: &Config,
+    shared: &Arc<Shared>,
+    standings: Standings,
+) -> Option<Forwarder> {
+    config.forward.as_ref()?;
+    forward::start(shared.clone(), standings)
+        .inspect_err(|error| tracing::error!("reports are not passed on: {error}"))
+        .ok()
 }
 
 /// Makes the control socket's folder, for the user that the daemon becomes. It goes with each start

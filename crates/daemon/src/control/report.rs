@@ -11,6 +11,7 @@ use eximrbl_table::UnixSeconds;
 use eximrbl_zone::rfc3339;
 use serde::Serialize;
 
+use crate::forward::{self, Standings};
 use crate::served::Shared;
 
 /// The version of this form.
@@ -21,6 +22,7 @@ pub(crate) struct Facts {
     shared: Arc<Shared>,
     table: PathBuf,
     listen: Vec<SocketAddr>,
+    forwarding: Standings,
     started: UnixSeconds,
     /// The same, by a clock that nobody can set.
     running_since: Instant,
@@ -56,6 +58,8 @@ pub(super) struct Report {
     no_zone: BTreeMap<&'static str, Named>,
     /// Questions about zones that came with later reloads than can be told apart.
     other_zones: BTreeMap<&'static str, Named>,
+    /// Gatherers that reports are passed on to.
+    forward: Vec<forward::Report>,
 }
 
 #[derive(Serialize)]
@@ -78,7 +82,13 @@ impl Facts {
     /// Facts of a daemon that starts now.
     pub(crate) fn new(shared: Arc<Shared>, table: PathBuf, listen: Vec<SocketAddr>) -> Self {
         let started = eximrbl_table::now();
-        Self { shared, table, listen, started, running_since: Instant::now() }
+        let forwarding = Standings::default();
+        Self { shared, table, listen, forwarding, started, running_since: Instant::now() }
+    }
+
+    /// The same, with how passing reports on stands.
+    pub(crate) fn with_forwarding(self, forwarding: Standings) -> Self {
+        Self { forwarding, ..self }
     }
 
     /// What there is to say now.
@@ -103,6 +113,7 @@ impl Facts {
             zones: zones(&totals, is_served),
             no_zone: by_kind(totals.no_zone()),
             other_zones: by_kind(totals.other_zones()),
+            forward: self.forwarding.report(),
         }
     }
 }
