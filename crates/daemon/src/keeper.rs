@@ -50,6 +50,9 @@ pub(crate) struct Keeper {
     guarding: Guarding,
     expiries: Expiries,
     resizes: Resizes,
+    /// Whether reports can be passed on: whoever does not want that at the start gives up the right to
+    /// connect to others.
+    can_forward: bool,
     /// The trouble that was logged last, so that it is told once and not every second.
     told: Option<String>,
 }
@@ -116,6 +119,7 @@ impl Keeper {
     ) -> Self {
         let expiries = Expiries::of(&shared.served().table);
         let resizes = Resizes::default();
+        let can_forward = config.forward.is_some();
         Self {
             shared,
             command_line,
@@ -125,6 +129,7 @@ impl Keeper {
             guarding,
             expiries,
             resizes,
+            can_forward,
             told: None,
         }
     }
@@ -212,7 +217,7 @@ impl Keeper {
 
     /// Reloads; the number of zones.
     fn try_reload(&mut self) -> Result<usize, ReloadError> {
-        let new = keep_fixed(self.command_line.load()?, &self.config);
+        let new = keep_fixed(self.command_line.load()?, &self.config, self.can_forward);
         let served = self.shared.served();
         let guard = self.guarding.guard(&new.dns, Some(&served.service.guard))?;
         self.serve(&new, served.table.clone(), guard)?;
@@ -270,15 +275,14 @@ impl Keeper {
 }
 
 /// Keeps the settings that only a restart changes, and says so when they were changed.
-fn keep_fixed(mut new: Config, old: &Config) -> Config {
+fn keep_fixed(mut new: Config, old: &Config, can_forward: bool) -> Config {
     let fixed = [
         ("table.path", new.table.path != old.table.path),
         ("dns.listen", new.dns.listen != old.dns.listen),
         ("dns.workers", new.dns.workers != old.dns.workers),
         ("dns.user", new.dns.user != old.dns.user),
         ("control.socket", new.control.socket != old.control.socket),
-        // Without it at the start, the daemon has given up the right to connect to others.
-        ("forward", new.forward.is_some() && old.forward.is_none()),
+        ("forward", new.forward.is_some() && !can_forward),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -288,9 +292,7 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     new.dns.workers = old.dns.workers;
     new.dns.user.clone_from(&old.dns.user);
     new.control.clone_from(&old.control);
-    if old.forward.is_none() {
-        new.forward = None;
-    }
+    new.forward = new.forward.filter(|_| can_forward);
     new
 }
 

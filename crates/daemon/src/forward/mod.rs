@@ -42,7 +42,7 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -113,15 +113,18 @@ pub(crate) fn start(shared: Arc<Shared>, standings: Standings) -> io::Result<For
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (stop, stopped) = watch::channel(false);
     let (sender, ended) = channel();
+    let (begin, begun) = channel();
     thread::Builder::new().name("forward".to_owned()).spawn(move || {
         // Dropped last, when all is done.
         let _sender = sender;
         let mut ending = Ending { is_wanted: false };
-        LocalSet::new().block_on(&runtime, supervise(shared, standings, stopped));
+        LocalSet::new().block_on(&runtime, supervise(shared, standings, begin, stopped));
         // A scan may wait for a task that is gone; it sees that.
         runtime.shutdown_background();
         ending.is_wanted = true;
     })?;
+    // What is reported once the daemon is ready is passed on.
+    let _ = begun.recv_timeout(ALL_END);
     Ok(Forwarder { stop, ended })
 }
 
@@ -135,10 +138,16 @@ impl Forwarder {
 }
 
 /// Keeps a task for each gatherer of the configuration in force, and their positions.
-async fn supervise(shared: Arc<Shared>, standings: Standings, mut stop: watch::Receiver<bool>) {
+async fn supervise(
+    shared: Arc<Shared>,
+    standings: Standings,
+    begin: Sender<()>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut config = shared.config();
     let mut keeping = Keeping::read(positions::path(&config.table.path));
-    let mut running = adjust(Vec::new(), &shared, &config, &keeping, &standings).await;
+    let mut running = adjust(Vec::new(), &shared, &config, &mut keeping, &standings).await;
+    let _ = begin.send(());
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -147,7 +156,7 @@ async fn supervise(shared: Arc<Shared>, standings: Standings, mut stop: watch::R
         let now = shared.config();
         if !Arc::ptr_eq(&now, &config) {
             config = now;
-            running = adjust(running, &shared, &config, &keeping, &standings).await;
+            running = adjust(running, &shared, &config, &mut keeping, &standings).await;
         }
         for dead in running.extract_if(.., |running| running.task.is_finished()) {
             tracing::error!(
@@ -173,7 +182,7 @@ async fn adjust(
     running: Vec<Running>,
     shared: &Arc<Shared>,
     config: &Config,
-    keeping: &Keeping,
+    keeping: &mut Keeping,
     standings: &Standings,
 ) -> Vec<Running> {
     let wanted: Vec<_> = config.forward.iter().flat_map(apart).collect();
@@ -192,21 +201,42 @@ async fn adjust(
             tracing::info!("reports are not passed on to {} any more", running.to);
         }
     }
+    let mut new = Vec::new();
     for (to, settings) in wanted {
-        if kept.iter().any(|running: &Running| running.settings == settings) {
+        if kept.iter().any(|running| running.settings == settings) {
             continue;
         }
         let from = places.get(&to.to_string()).copied();
         let feed = Feed::new(shared.clone(), &settings.reporters, from);
         let standing = Arc::new(Standing::new(to.to_string()));
-        let passing = Passing::new(to.clone(), settings.clone(), feed, standing.clone());
-        let place = passing.place.clone();
-        let (stop, stopped) = watch::channel(false);
-        let task = spawn_local(pass(passing, stopped));
-        kept.push(Running { to, settings, standing, place, stop, task });
+        let passing = Passing::new(to, settings, feed, standing);
+        places.insert(passing.to.to_string(), passing.place.get());
+        new.push(passing);
     }
+    // Kept before anything is passed on: whatever comes then is not missed after a crash.
+    let known = |to: &str| {
+        let is_new = new.iter().any(|passing| passing.to.to_string() == to);
+        is_new || kept.iter().any(|running| running.to.to_string() == to)
+    };
+    places.retain(|to, _| known(to));
+    keeping.write(places).await;
+    kept.extend(new.into_iter().map(Running::start));
     standings.set(kept.iter().map(|running| running.standing.clone()).collect());
     kept
+}
+
+impl Running {
+    fn start(passing: Passing) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self {
+            to: passing.to.clone(),
+            settings: passing.settings.clone(),
+            standing: passing.standing.clone(),
+            place: passing.place.clone(),
+            stop,
+            task: spawn_local(pass(passing, stopped)),
+        }
+    }
 }
 
 /// Settings for each gatherer by itself.
@@ -235,13 +265,17 @@ impl Keeping {
         Self { path, positions, kept_at: None, seldom: Seldom::default() }
     }
 
-    /// Writes the file, if it is time to and something has changed.
+    /// Writes the file, if it is time to.
     async fn keep(&mut self, running: &[Running]) {
         if self.kept_at.is_some_and(|at| at.elapsed() < KEEP) {
             return;
         }
         let place = |running: &Running| (running.to.to_string(), running.place.get());
-        let positions: Positions = running.iter().map(place).collect();
+        self.write(running.iter().map(place).collect()).await;
+    }
+
+    /// Writes the file, if something has changed.
+    async fn write(&mut self, positions: Positions) {
         if positions == self.positions {
             return;
         }

@@ -88,12 +88,12 @@ pub(super) struct Queue {
 impl Answer {
     /// Reads a line, without its end.
     pub(super) fn read(line: &[u8]) -> Self {
+        let line = line.trim_ascii_end();
         let strange = || {
             let text: Vec<u8> = line.iter().take(60).copied().collect();
             Self::Strange(text.escape_ascii().to_string())
         };
         let Ok(text) = str::from_utf8(line) else { return strange() };
-        let text = text.trim_end();
         if text == "ok" || text.starts_with("ok ") {
             return Self::Accepted;
         }
