@@ -111,7 +111,8 @@ fn denied(code: Code, text: &str, by: &Proof) -> String {
 fn tls(error: &rustls::Error, ca: &str) -> String {
     match error {
         rustls::Error::InvalidCertificate(problem) => match problem {
-            CertificateError::UnknownIssuer => format!(
+            // The latter from an authority that was made anew under its old name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
                 "its certificate is signed by no authority in {ca}; name its authority's \
                  certificate by `ca` in [forward]"
             ),
