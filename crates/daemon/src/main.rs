@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod collector;
 mod command_line;
 mod confinement;
 mod control;
@@ -39,6 +40,7 @@ mod panics;
 mod privileges;
 mod resizes;
 mod responder;
+mod seldom;
 mod served;
 mod server;
 mod stand_in;

@@ -11,6 +11,7 @@ use eximrbl_table::UnixSeconds;
 use eximrbl_zone::rfc3339;
 use serde::Serialize;
 
+use crate::collector;
 use crate::forward::{self, Standings};
 use crate::served::Shared;
 
@@ -22,6 +23,8 @@ pub(crate) struct Facts {
     shared: Arc<Shared>,
     table: PathBuf,
     listen: Vec<SocketAddr>,
+    /// Where reports are collected, and what was.
+    collector: Option<(Vec<String>, Arc<collector::Counts>)>,
     forwarding: Standings,
     started: UnixSeconds,
     /// The same, by a clock that nobody can set.
@@ -58,8 +61,19 @@ pub(super) struct Report {
     no_zone: BTreeMap<&'static str, Named>,
     /// Questions about zones that came with later reloads than can be told apart.
     other_zones: BTreeMap<&'static str, Named>,
+    /// Left out where no reports are collected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collector: Option<CollectorReport>,
     /// Gatherers that reports are passed on to.
     forward: Vec<forward::Report>,
+}
+
+/// What was collected.
+#[derive(Serialize)]
+struct CollectorReport {
+    listen: Vec<String>,
+    #[serde(flatten)]
+    counts: collector::Report,
 }
 
 #[derive(Serialize)]
@@ -82,13 +96,18 @@ impl Facts {
     /// Facts of a daemon that starts now.
     pub(crate) fn new(shared: Arc<Shared>, table: PathBuf, listen: Vec<SocketAddr>) -> Self {
         let started = eximrbl_table::now();
-        let forwarding = Standings::default();
-        Self { shared, table, listen, forwarding, started, running_since: Instant::now() }
+        let (running_since, forwarding) = (Instant::now(), Standings::default());
+        Self { shared, table, listen, collector: None, forwarding, started, running_since }
     }
 
-    /// The same, with how passing reports on stands.
-    pub(crate) fn with_forwarding(self, forwarding: Standings) -> Self {
-        Self { forwarding, ..self }
+    /// Reports are collected, at these places.
+    pub(crate) fn add_collector(&mut self, listen: Vec<String>, counts: Arc<collector::Counts>) {
+        self.collector = Some((listen, counts));
+    }
+
+    /// Reports are passed on: how that stands.
+    pub(crate) fn add_forwarding(&mut self, forwarding: Standings) {
+        self.forwarding = forwarding;
     }
 
     /// What there is to say now.
@@ -113,6 +132,10 @@ impl Facts {
             zones: zones(&totals, is_served),
             no_zone: by_kind(totals.no_zone()),
             other_zones: by_kind(totals.other_zones()),
+            collector: self.collector.as_ref().map(|(listen, counts)| CollectorReport {
+                listen: listen.clone(),
+                counts: counts.report(),
+            }),
             forward: self.forwarding.report(),
         }
     }
