@@ -65,6 +65,7 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     collector: Option<CollectorReport>,
     /// Gatherers that reports are passed on to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     forward: Vec<forward::Report>,
 }
 

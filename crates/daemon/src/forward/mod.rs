@@ -33,7 +33,6 @@ mod line;
 mod passing;
 mod positions;
 mod queue;
-mod seldom;
 mod standing;
 mod trouble;
 
@@ -54,12 +53,12 @@ use tokio::time::{Instant, sleep, timeout};
 use feed::{Feed, Progress};
 use passing::{Passing, pass};
 use positions::Positions;
-use seldom::Seldom;
 use standing::Standing;
 
 pub(crate) use credentials::{CredentialError, Credentials};
 pub(crate) use standing::{Report, Standings};
 
+use crate::seldom::Seldom;
 use crate::served::Shared;
 
 /// How often it is looked whether the configuration is another.
@@ -250,7 +249,7 @@ struct Keeping {
     /// As they are in the file.
     positions: Positions,
     kept_at: Option<Instant>,
-    seldom: Seldom,
+    seldom: Seldom<()>,
 }
 
 impl Keeping {
@@ -284,11 +283,15 @@ impl Keeping {
         let written = spawn_blocking(move || positions::write(&path, &written)).await;
         match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => self.positions = positions,
-            Err(error) if self.seldom.is_due("positions") => tracing::warn!(
-                "{}: cannot be written: {error}; after a restart, reports may be passed on twice",
-                self.path.display()
-            ),
-            Err(_) => {}
+            Err(error) => {
+                if let Some(say) = self.seldom.say((), std::time::Instant::now()) {
+                    tracing::warn!(
+                        "{}: cannot be written: {error}; after a restart, reports may be passed on \
+                         twice{say}",
+                        self.path.display()
+                    );
+                }
+            }
         }
     }
 }

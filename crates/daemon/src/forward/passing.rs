@@ -20,9 +20,9 @@ use super::backoff::Backoff;
 use super::connection::{ANSWER_MAX, Connection, Stream, connect};
 use super::feed::{Feed, Missed, Next, Progress};
 use super::queue::{Answer, Outcome, Queue};
-use super::seldom::Seldom;
 use super::standing::{Standing, State};
 use super::trouble::{Proof, Trouble};
+use crate::seldom::{Say, Seldom};
 
 /// Bytes that are written at once.
 const BATCH: usize = 64 << 10;
@@ -46,7 +46,7 @@ pub(super) struct Passing {
     pub(super) standing: Arc<Standing>,
     /// How far all was passed on, for whoever keeps it.
     pub(super) place: Rc<Cell<Progress>>,
-    seldom: Seldom,
+    seldom: Seldom<&'static str>,
     /// Rests after refusals.
     rest: Backoff,
     /// Since when the oldest line waits for its answer.
@@ -55,8 +55,8 @@ pub(super) struct Passing {
     is_good: bool,
     /// No more lines are taken.
     is_ending: bool,
-    /// Whether the log says that reports are not passed on.
-    is_trouble_told: bool,
+    /// Whether a connection is worth a line: it is the first one, or trouble was told.
+    is_news: bool,
 }
 
 /// Why a connection ended.
@@ -292,7 +292,7 @@ impl Passing {
             waiting_since: Instant::now(),
             is_good: false,
             is_ending: false,
-            is_trouble_told: false,
+            is_news: true,
         }
     }
 
@@ -384,7 +384,7 @@ impl Passing {
     /// A connection is there.
     fn welcome(&mut self, connection: &Connection) {
         let (to, address) = (&self.to, connection.address);
-        if std::mem::take(&mut self.is_trouble_told) || self.seldom.is_due("connected") {
+        if std::mem::take(&mut self.is_news) {
             tracing::info!("reports are passed on to {to} ({address})");
         } else {
             tracing::debug!("connected to {to} ({address})");
@@ -398,11 +398,11 @@ impl Passing {
         self.note();
         let text = trouble.to_string();
         let behind = self.standing.behind.load(Ordering::Relaxed);
-        if self.seldom.is_due(trouble.cause()) {
-            self.is_trouble_told = true;
+        if let Some(say) = self.say(trouble.cause()) {
+            self.is_news = true;
             tracing::warn!(
                 "reports are not passed on to {}: {text}; changes that wait: {behind}; tried again \
-                 from {} s to a minute later",
+                 from {} s to a minute later{say}",
                 self.to,
                 rest.as_secs().max(1)
             );
@@ -414,10 +414,12 @@ impl Passing {
 
     fn tell_refused(&mut self, code: Code, text: &str) {
         // That a gatherer knows better is as it should be.
-        if matches!(code, Code::NeverListed | Code::White) || !self.seldom.is_due(code.name()) {
+        let is_expected = matches!(code, Code::NeverListed | Code::White);
+        let say = if is_expected { None } else { self.say(code.name()) };
+        let Some(say) = say else {
             tracing::debug!("{} refused a report ({}: {text})", self.to, code.name());
             return;
-        }
+        };
         let refused = self.standing.refused.load(Ordering::Relaxed);
         let advice = match code {
             Code::NotAllowed => {
@@ -427,7 +429,7 @@ impl Passing {
             _ => "",
         };
         tracing::warn!(
-            "{} refused a report for good ({}: {text}){advice}; refused so far: {refused}",
+            "{} refused a report for good ({}: {text}){advice}; refused so far: {refused}{say}",
             self.to,
             code.name()
         );
@@ -435,18 +437,23 @@ impl Passing {
 
     fn tell_later(&mut self, code: Code, text: &str) {
         let why = format!("{}: {text}", code.name());
-        if self.seldom.is_due(code.name()) {
+        if let Some(say) = self.say(code.name()) {
             let advice = match code {
                 Code::Quota => "; see `rate` and `entries` of this host's [[reporter]] there",
                 _ => "",
             };
             let behind = self.standing.behind.load(Ordering::Relaxed);
             tracing::warn!(
-                "{} takes no more reports for now ({why}){advice}; changes that wait: {behind}",
+                "{} takes no more reports for now ({why}){advice}; changes that wait: {behind}{say}",
                 self.to
             );
         }
         self.standing.is(State::Connected, why);
+    }
+
+    /// Whether to say a line about this now: one a minute of each cause.
+    fn say(&mut self, cause: &'static str) -> Option<Say> {
+        self.seldom.say(cause, std::time::Instant::now())
     }
 
     fn tell_missed(&mut self, missed: Missed) {

@@ -62,6 +62,7 @@ fn a_restart_loses_nothing_and_repeats_nothing() {
     for round in 0..3 {
         record_clients(&place.table(), round * 20..round * 20 + 10);
         gatherer.wait_for(round as usize * 20 + 10);
+        wait_for_standing(&place, "behind", 0);
         daemon.signal(Signal::SIGTERM);
         assert!(daemon.ended().success());
         assert!(place.path("table.forward").exists() && !place.path("table.forward.new").exists());

@@ -6,6 +6,7 @@ mod common;
 mod delivery;
 mod double;
 mod encrypted;
+mod pair;
 mod settings;
 
 use std::net::SocketAddr;

@@ -4,7 +4,9 @@ use std::process::Stdio;
 
 use nix::sys::signal::Signal;
 
-use crate::common::{Daemon, PLAIN, Place, command, control_section, fails, wait_until};
+use crate::common::{
+    Daemon, PLAIN, Place, Statistics, command, control_section, fails, wait_until,
+};
 use crate::double::{Gatherer, Manner, SECRET, free, write_secret};
 use crate::{forwarder, forwarding, line, record_clients, wait_for_standing};
 
@@ -43,6 +45,7 @@ fn the_staged_secret_is_tried_too() {
     let _daemon = Daemon::start(&place, &settings);
     record_clients(&place.table(), 0..3);
     gatherer.wait_for(3);
+    wait_for_standing(&place, "behind", 0);
     gatherer.be(Manner::Take);
     wait_for_standing(&place, "state", "idle");
     let connections = gatherer.connections();
@@ -61,6 +64,10 @@ fn a_reload_starts_and_stops_gatherers() {
     record_clients(&table, 0..1);
     first.wait_for(1);
     let reload = |to: &str, more: &str| {
+        // What is not answered when a connection is closed is sent again.
+        let settled = |gatherer: &serde_json::Value| gatherer["behind"] == 0;
+        let all = || Statistics::of(&place).0["forward"].as_array().cloned().unwrap_or_default();
+        wait_until(|| all().iter().all(settled), || format!("{:?}", all()));
         let before = daemon.log().matches("INFO reloaded").count();
         let settings = forwarding(&place, first.address, more);
         place.configure(&settings.replace(&format!("\"{}\"", first.address), to));
