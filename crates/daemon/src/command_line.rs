@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use eximrbl_table::DEFAULT_PATH;
-use eximrbl_zone::{Config, ConfigError};
+use eximrbl_zone::{CollectorSettings, Config, ConfigError};
 
 /// What the program was told when it was started.
 #[derive(Clone, Debug, Parser)]
@@ -17,7 +17,7 @@ use eximrbl_zone::{Config, ConfigError};
 Examples:
   eximrbld --config /etc/eximrbl/eximrbl.toml
   eximrbld --check-config --config /etc/eximrbl/eximrbl.toml
-  eximrbld --zone rbl.example.org --listen 127.0.0.1:5300 --table ./table
+  eximrbld --zone rbl.example.org --listen 127.0.0.1:5300 --table ./table --collect 127.0.0.1:4444
 
 Started as root, it binds its ports, makes the table if there is none, and then becomes the
 configured user (eximrbl by default). SIGHUP reloads zones, policy, limits, who may ask, and the
@@ -55,6 +55,11 @@ pub(crate) struct CommandLine {
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     control: Option<PathBuf>,
 
+    /// Without a file: a loopback address and port to collect reports on, by TCP and UDP (may be given
+    /// several times)
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "config")]
+    collect: Vec<SocketAddr>,
+
     /// How much to log: error, warn, info, debug or trace (every query); RUST_LOG overrides it
     #[arg(long, value_name = "LEVEL", default_value_t = tracing::Level::INFO)]
     pub(crate) log: tracing::Level,
@@ -85,6 +90,11 @@ impl CommandLine {
             config.dns.user.clone_from(user);
         }
         config.control.socket = self.control.as_ref().map(absolute);
+        if !self.collect.is_empty() {
+            let collector = CollectorSettings::at(self.collect.clone())
+                .map_err(|problem| ConfigError::Option { option: "--collect", problem })?;
+            config.collector = Some(collector);
+        }
         Ok(config)
     }
 }

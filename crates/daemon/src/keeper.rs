@@ -271,12 +271,17 @@ impl Keeper {
 
 /// Keeps the settings that only a restart changes, and says so when they were changed.
 fn keep_fixed(mut new: Config, old: &Config) -> Config {
+    let places = |config: &Config| {
+        let collector = config.collector.clone();
+        collector.map(|collector| (collector.tcp, collector.udp, collector.tls, collector.unix))
+    };
     let fixed = [
         ("table.path", new.table.path != old.table.path),
         ("dns.listen", new.dns.listen != old.dns.listen),
         ("dns.workers", new.dns.workers != old.dns.workers),
         ("dns.user", new.dns.user != old.dns.user),
         ("control.socket", new.control.socket != old.control.socket),
+        ("where [collector] listens", places(&new) != places(old)),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -286,6 +291,15 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     new.dns.workers = old.dns.workers;
     new.dns.user.clone_from(&old.dns.user);
     new.control.clone_from(&old.control);
+    match (&mut new.collector, &old.collector) {
+        (Some(new), Some(old)) => {
+            new.tcp.clone_from(&old.tcp);
+            new.udp.clone_from(&old.udp);
+            new.tls.clone_from(&old.tls);
+            new.unix.clone_from(&old.unix);
+        }
+        (new, old) => new.clone_from(old),
+    }
     new
 }
 

@@ -12,6 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
+/// The same for reports, of which each is a connection.
+const REPORTS_BACKLOG: i32 = 4096;
 /// How often a free port is looked for, when port 0 asks for one.
 const PORT_TRIES: usize = 20;
 
@@ -52,13 +54,31 @@ pub(crate) fn bind_all(
     Ok(listeners)
 }
 
+/// Binds an address for reports by connections; tells its port.
+pub(crate) fn bind_collecting_tcp(
+    address: SocketAddr,
+) -> Result<(SocketAddr, TcpListener), ListenError> {
+    bind_tcp(address, REPORTS_BACKLOG)
+        .and_then(|listener| Ok((listener.local_addr()?, listener)))
+        .map_err(|error| failed(address, "reports, TCP", error))
+}
+
+/// Binds an address for reports by datagrams; tells its port.
+pub(crate) fn bind_collecting_udp(
+    address: SocketAddr,
+) -> Result<(SocketAddr, UdpSocket), ListenError> {
+    bind_one_udp(address, false)
+        .and_then(|socket| Ok((socket.local_addr()?, socket)))
+        .map_err(|error| failed(address, "reports, UDP", error))
+}
+
 /// Binds one address; with port 0, the same free port for both protocols.
 fn bind(address: SocketAddr, workers: usize) -> Result<Listener, ListenError> {
     let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
     loop {
         let (bound, udp) =
             bind_udp(address, workers).map_err(|error| failed(address, "UDP", error))?;
-        match bind_tcp(bound) {
+        match bind_tcp(bound, BACKLOG) {
             Ok(tcp) => {
                 return Ok(Listener { address: bound, udp, tcp });
             }
@@ -99,12 +119,12 @@ fn bind_one_udp(address: SocketAddr, shares_port: bool) -> io::Result<UdpSocket>
     Ok(socket.into())
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = socket(address, Type::STREAM, Protocol::TCP)?;
     // Connections of a process that has ended do not keep the port from its successor.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     Ok(socket.into())
 }
 

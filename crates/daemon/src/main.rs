@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod collector;
 mod command_line;
 mod confinement;
 mod control;
@@ -38,6 +39,7 @@ mod panics;
 mod privileges;
 mod resizes;
 mod responder;
+mod seldom;
 mod served;
 mod server;
 mod stand_in;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use eximrbl_table::Table;
 use eximrbl_zone::{Config, ConfigError};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::collector::{self, Counts, Material, MaterialError, Sockets};
 use crate::command_line::CommandLine;
 use crate::confinement::{Kept, confine};
 use crate::control::{self, ControlSocket, Facts};
@@ -40,6 +42,10 @@ pub(crate) enum StartError {
     Serve(#[from] ServeError),
     #[error(transparent)]
     Server(#[from] ServerError),
+    #[error("reports cannot be collected: {0}")]
+    Reports(io::Error),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
 }
 
 /// Does what the command line says; the whole program.
@@ -62,6 +68,7 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
 fn check(command_line: &CommandLine) -> ExitCode {
     let checked = command_line.load().map_err(StartError::from).and_then(|config| {
         guarding::secrets(&config.dns)?;
+        Material::read(&config)?;
         Ok(config)
     });
     match checked {
@@ -89,10 +96,14 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let identity = Identity::find(&config.dns.user)?;
     let (_, origin) = open_or_make(&config.table.path, config.table.slots, &identity)?;
     let listeners = listen::bind_all(&config.dns.listen, udp::workers(&config.dns))?;
-    make_control_folder(&config, &identity);
+    let mut collecting = config.collector.as_ref().map(Sockets::bind).transpose()?;
+    let report_path = config.collector.as_ref().and_then(|collector| collector.unix.as_deref());
+    make_folder(config.control.socket.as_deref(), &identity);
+    make_folder(report_path, &identity);
     identity.drop_privileges()?;
     let control = bind_control(&config, &identity);
-    let sockets: Vec<_> = control.iter().map(ControlSocket::folder).collect();
+    let reports = report_path.and_then(|path| bind_reports(path, &identity));
+    let sockets: Vec<_> = control.iter().chain(&reports).map(ControlSocket::folder).collect();
     confine(&config.table.path, Kept { removes: &sockets, ..Kept::default() });
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
     let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
@@ -107,21 +118,33 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let served = Served::new(&config, command_line.has_policy(), table, writable.as_ref(), guard)?;
     drop(writable);
     let shared = Arc::new(Shared::new(served, config.clone()));
+    let material = Material::read(&config)?;
+    let collected = collecting.as_ref().map(|_| Arc::new(Counts::default()));
+    if let (Some(sockets), Some(socket)) = (&mut collecting, &reports) {
+        sockets.add_unix(socket).map_err(StartError::Reports)?;
+    }
     if let Some(control) = &control {
         let listen = listeners.iter().map(|listener| listener.address).collect();
-        let facts = Facts::new(shared.clone(), config.table.path.clone(), listen);
+        let mut facts = Facts::new(shared.clone(), config.table.path.clone(), listen);
+        if let (Some(sockets), Some(counts)) = (&collecting, &collected) {
+            facts.add_collector(sockets.shown.clone(), counts.clone());
+        }
         if let Err(error) = control.listener().and_then(|socket| control::start(socket, facts)) {
             tracing::warn!("the control socket is not served: {error}");
         }
+    }
+    if let (Some(sockets), Some(counts)) = (collecting, collected) {
+        raise_files();
+        collector::start(sockets, material, shared.clone(), counts).map_err(StartError::Reports)?;
     }
     let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
     Ok(server::run(keeper, shared, listeners)?)
 }
 
-/// Makes the control socket's folder, for the user that the daemon becomes. It goes with each start
-/// of the machine where systemd does not make it.
-fn make_control_folder(config: &Config, identity: &Identity) {
-    let folder = config.control.socket.as_deref().and_then(Path::parent);
+/// Makes a socket's folder, for the user that the daemon becomes. It goes with each start of the
+/// machine where systemd does not make it.
+fn make_folder(socket: Option<&Path>, identity: &Identity) {
+    let folder = socket.and_then(Path::parent);
     if let Some(folder) = folder.filter(|folder| !folder.exists())
         && let Err(error) = identity.make_directory(folder)
     {
@@ -136,6 +159,23 @@ fn bind_control(config: &Config, identity: &Identity) -> Option<ControlSocket> {
         .inspect(|_| tracing::info!("control socket {}", path.display()))
         .inspect_err(|error| tracing::warn!("no control socket, DNS is served without: {error}"))
         .ok()
+}
+
+/// Binds the Unix socket for reports. Without it, the other ways are served all the same.
+fn bind_reports(path: &Path, identity: &Identity) -> Option<ControlSocket> {
+    ControlSocket::bind(path, identity)
+        .inspect(|_| tracing::info!("collecting reports on {}", path.display()))
+        .inspect_err(|error| tracing::error!("no socket for reports of this host: {error}"))
+        .ok()
+}
+
+/// Lets the process open as many files as it may: connections need one each.
+fn raise_files() {
+    let limits = getrlimit(Resource::RLIMIT_NOFILE);
+    let raised = limits.and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!("the number of files that may be open stays: {error}");
+    }
 }
 
 /// Says in the log what is served.

@@ -24,8 +24,8 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::responder::Responder;
-pub(crate) use connections::Connections;
 use connections::Place;
+pub(crate) use connections::{Client, Connections};
 use incoming::Incoming;
 
 /// How long to wait after a connection could not be accepted for want of files or memory.

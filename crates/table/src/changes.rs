@@ -5,14 +5,15 @@ use std::ops::Deref;
 
 use crate::counters::{self, Counter};
 use crate::decision::{Entry, UnixSeconds};
-use crate::dictionary::{ADMIN, OTHER_BIT};
+use crate::dictionary::{ADMIN, LOCAL, OTHER_BIT};
 use crate::event::{Event, EventKind};
 use crate::network::{Network, bits_of};
 use crate::policy::WEIGHT_MAX;
 use crate::refusal::Refusal;
-use crate::slots::{Applied, Change, Kind, Swept as SlotSwept};
+use crate::slots::{Applied, Change, Kind, Restoration, Swept as SlotSwept};
 use crate::table::Table;
-use crate::writable::{Expiry, Recorded, Report, Swept};
+use crate::word::COUNT_MAX;
+use crate::writable::{Expiry, Recorded, Report, Restored, Swept};
 
 /// A table, for changing it. Made for writable ones alone.
 #[derive(Clone, Copy)]
@@ -71,6 +72,55 @@ impl<'a> Changes<'a> {
         let seconds = if endless { u32::MAX } else { report.seconds.unwrap_or(0) };
         let what = Event { weight, seconds, ..Event::of(kind, key, reporter, now) };
         self.publish(&Event { reason, ..what });
+        let (count, remaining) = (applied.life.count(), applied.life.remaining(now));
+        Ok(Recorded { count, remaining })
+    }
+
+    /// Puts an entry back: see [`WritableTable::restore`](crate::WritableTable::restore).
+    pub(crate) fn restore(
+        &self,
+        restored: &Restored,
+        now: UnixSeconds,
+    ) -> Result<Recorded, Refusal> {
+        let (first, last) = restored.network.range();
+        let (terms, is_never, _) = self.policy_block().terms_for(first, OTHER_BIT);
+        let is_never = is_never && self.policy_block().terms_for(last, OTHER_BIT).1;
+        let white = restored.white;
+        if is_never && !white {
+            return self.refuse(Refusal::NeverListed);
+        }
+        let seconds = match restored.remaining {
+            u32::MAX => None,
+            left if white => Some(left),
+            left => Some(left.min(terms.max_ttl)),
+        };
+        if seconds.is_some_and(|left| left < if white { 1 } else { terms.floor.max(1) }) {
+            return Ok(Recorded { count: 0, remaining: 0 });
+        }
+        // Every entry has a reporter, and every black one a count and a reason.
+        let or = |bits: u64, bit: u8| if bits == 0 { 1 << bit } else { bits };
+        let kind = Kind::Restored(Restoration {
+            white,
+            count: restored.count.clamp(1, COUNT_MAX),
+            seconds,
+            first: restored.first.min(restored.last),
+            last: restored.last,
+            reasons: if white { 0 } else { or(restored.reasons, OTHER_BIT) },
+            reporters: or(restored.reporters, LOCAL),
+        });
+        let key = self.key(restored.network);
+        let floor = terms.floor;
+        let change = Change { kind, reason: OTHER_BIT, reporter: ADMIN, now, floor };
+        let applied = self.apply(key, &change)?;
+        let kind = match applied.is_new {
+            _ if white => EventKind::Whitened,
+            true => EventKind::Added,
+            false => EventKind::Extended,
+        };
+        self.count(if white { Counter::Whitened } else { Counter::Records });
+        let weight = if white { 0 } else { restored.count };
+        let seconds = seconds.unwrap_or(u32::MAX);
+        self.publish(&Event { weight, seconds, ..Event::of(kind, key, ADMIN, now) });
         let (count, remaining) = (applied.life.count(), applied.life.remaining(now));
         Ok(Recorded { count, remaining })
     }

@@ -63,13 +63,17 @@ pub struct Event {
 
 impl Event {
     /// An event without reason and amount, still to be numbered.
-    pub(crate) fn of(
-        kind: EventKind,
-        network: Network,
-        reporter: u8,
-        time: UnixSeconds,
-    ) -> Self {
-        Self { sequence: 0, time, kind, reporter, reason: OTHER_BIT, network, weight: 0, seconds: 0 }
+    pub(crate) fn of(kind: EventKind, network: Network, reporter: u8, time: UnixSeconds) -> Self {
+        Self {
+            sequence: 0,
+            time,
+            kind,
+            reporter,
+            reason: OTHER_BIT,
+            network,
+            weight: 0,
+            seconds: 0,
+        }
     }
 }
 

@@ -86,7 +86,7 @@ pub use {
     resize::{ResizeError, Resized, remove_leftovers, revive},
     table::{Glance, Info, Probe, Table},
     verify::Finding,
-    writable::{Expiry, Recorded, Report, SetPolicyError, Swept, WritableTable},
+    writable::{Expiry, Recorded, Report, Restored, SetPolicyError, Swept, WritableTable},
 };
 
 /// The table's installed place.

@@ -9,8 +9,8 @@ pub enum Refusal {
     /// A live white entry covers it.
     #[error("whitelisted, and recording stops while that lasts")]
     White,
-    /// The administrator listed it without end; a machine may not whitelist it.
-    #[error("set without end by the administrator, who alone ends it")]
+    /// The administrator listed it, so that a machine may not whitelist it.
+    #[error("listed by the administrator, who alone ends that")]
     Endless,
     /// Both buckets hold only white and endless entries.
     #[error("no room: white and endless entries fill this address's places; make a larger table")]

@@ -2,6 +2,7 @@
 
 mod following;
 mod glance;
+mod reporters;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -575,7 +576,12 @@ mod tests {
         let table = WritableTable::on_heap(64).unwrap();
         let record = || {
             let network = "192.0.2.1".parse().unwrap();
-            table.record(&Report { network, reason: 1, reporter: 0, weight: None, seconds: None }, NOW).unwrap();
+            table
+                .record(
+                    &Report { network, reason: 1, reporter: 0, weight: None, seconds: None },
+                    NOW,
+                )
+                .unwrap();
         };
         let mut reader = table.events(None);
         table.words()[header::RING_HEAD].fetch_add(3, Ordering::Relaxed);

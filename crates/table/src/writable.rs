@@ -68,6 +68,27 @@ pub struct Recorded {
     pub remaining: u32,
 }
 
+/// An entry that was written down somewhere else, to be put (back) into a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// Whom: a client (kept by the policy's IPv6 prefix), or a network.
+    pub network: Network,
+    /// Whether it is white.
+    pub white: bool,
+    /// Rejections that it counts, at least 1 of a black one.
+    pub count: u32,
+    /// Seconds of life left; `u32::MAX` without end.
+    pub remaining: u32,
+    /// When it was first seen.
+    pub first: UnixSeconds,
+    /// When it was last seen.
+    pub last: UnixSeconds,
+    /// Bits of the reason dictionary; none stands for `other`.
+    pub reasons: u64,
+    /// Bits of the reporter dictionary; none stands for `local`.
+    pub reporters: u64,
+}
+
 /// Why a policy was not put in force; the old one stays.
 #[derive(Debug, thiserror::Error)]
 pub enum SetPolicyError {
@@ -207,6 +228,20 @@ impl WritableTable {
         let ended = Cell::new(false);
         self.change(|changes| changes.forgive(network, reporter, now, &ended))?;
         Ok(ended.get())
+    }
+
+    /// Makes an entry as it was elsewhere: what [`Entry`](crate::Entry) told of it comes back. A black
+    /// one lives for `max_ttl` at most, if it ends at all. What has run out, or has less than the
+    /// policy's floor left, is not made: then `remaining` is 0.
+    ///
+    /// With an entry that is there it is joined: the larger count, the later end, the earlier
+    /// beginning, the reasons and reporters of both. Nothing is turned black that is white
+    /// ([`Refusal::White`]), nor white that the administrator listed or that has no end
+    /// ([`Refusal::Endless`]); other black entries become white. A white network around it does not
+    /// matter: it lifts the entry, as it did before. The event and its reporter are the
+    /// administrator's: nobody reported anything just now.
+    pub fn restore(&self, restored: &Restored, now: UnixSeconds) -> Result<Recorded, Refusal> {
+        self.change(|changes| changes.restore(restored, now))
     }
 
     /// Makes a change where it counts: in this table, or in the one that has replaced it.

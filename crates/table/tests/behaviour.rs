@@ -25,7 +25,13 @@ fn address(text: &str) -> IpAddr {
 }
 
 fn report(text: &str) -> Report {
-    Report { network: network(text), reason: REJECT_BIT, reporter: LOCAL, weight: None, seconds: None }
+    Report {
+        network: network(text),
+        reason: REJECT_BIT,
+        reporter: LOCAL,
+        weight: None,
+        seconds: None,
+    }
 }
 
 fn decide(table: &WritableTable, text: &str, now: u32) -> Decision {
@@ -416,4 +422,33 @@ fn a_full_dictionary_yields_other() {
     }
     assert_eq!(table.counters().get(Counter::OtherReasons), 54);
     assert_ne!(table.reason(Name::new(b"mine").unwrap(), true), 0);
+}
+
+/// Of an entry with several reporters each counts it; the white count, what has ended or run out does not.
+/// Caught: only the first reporter counted.
+#[test]
+fn entries_are_counted_by_reporter() {
+    let table = table();
+    let last = (2..64).map(|i| {
+        let name = Name::new(format!("mx{i}").as_bytes()).unwrap();
+        table.reporter(name).unwrap()
+    });
+    let last = last.last().unwrap();
+    assert_eq!(last, 63);
+    let by = |reporter, client| table.record(&Report { reporter, ..report(client) }, NOW).unwrap();
+    by(LOCAL, "192.0.2.1");
+    by(5, "192.0.2.1");
+    by(5, "192.0.2.2");
+    by(last, "192.0.2.2");
+    by(last, "192.0.2.3");
+    table.white(network("192.0.2.4"), None, 5, NOW).unwrap();
+    by(7, "192.0.2.5");
+    table.forgive(network("192.0.2.5"), ADMIN, NOW).unwrap();
+    let entries = table.entries_by_reporter(NOW);
+    let some = |entries: [u32; 64]| {
+        let some = (0_u8..).zip(entries).filter(|(_, count)| *count > 0);
+        some.collect::<Vec<_>>()
+    };
+    assert_eq!(some(entries), [(LOCAL, 1), (5, 3), (last, 2)]);
+    assert_eq!(some(table.entries_by_reporter(NOW + 1200)), [(5, 1)], "the white one has no end");
 }

@@ -26,7 +26,9 @@ fn made() -> (tempfile::TempDir, PathBuf) {
 
 fn record(table: &WritableTable, i: u8) {
     let network = Network::host(std::net::Ipv4Addr::new(192, 0, 2, i).into());
-    table.record(&Report { network, reason: 1, reporter: 0, weight: None, seconds: None }, NOW).unwrap();
+    table
+        .record(&Report { network, reason: 1, reporter: 0, weight: None, seconds: None }, NOW)
+        .unwrap();
 }
 
 fn is_listed(table: &Table, i: u8) -> bool {
@@ -222,7 +224,10 @@ fn damaged_contents_are_survived() {
         let table = WritableTable::open(&path).unwrap();
         for i in 0..=255 {
             let network = Network::host(std::net::Ipv4Addr::new(192, 0, 2, i).into());
-            let _ = table.record(&Report { network, reason: i, reporter: i, weight: None, seconds: None }, NOW);
+            let _ = table.record(
+                &Report { network, reason: i, reporter: i, weight: None, seconds: None },
+                NOW,
+            );
             let _ = is_listed(&table, i);
             let _ = table.white(network, Some(5), 0, NOW);
             let _ = table.forgive(network, 0, NOW);

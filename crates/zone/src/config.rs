@@ -49,6 +49,31 @@
 //! [control]
 //! socket = "/run/eximrbl/control" # "" for none
 //!
+//! [collector]                     # reports of others; none are taken when left out
+//! tcp = ["127.0.0.1:4444"]        # other addresses than loopback need a reporter who can sign
+//! udp = ["127.0.0.1:4444"]
+//! tls = ["0.0.0.0:4445"]
+//! unix = "/run/eximrbl/report"
+//! certificate = "/etc/eximrbl/collector.crt"  # PEM; needed for tls
+//! key = "/etc/eximrbl/collector.key"
+//! client_ca = "/etc/eximrbl/reporters.ca"     # client certificates of this CA are taken
+//! connections = 10000
+//! connections_per_client = 1000
+//! idle_timeout = 60
+//! line_timeout = 3
+//!
+//! [[reporter]]                    # at most 40
+//! name = "mx2"
+//! networks = ["192.0.2.0/24"]     # required without secret_file and certificate
+//! secret_file = "/etc/eximrbl/mx2.secret"
+//! certificate = "mx2.example.org" # the name in its client certificate
+//! verbs = ["black", "forgive"]    # or "white"
+//! weight = 1                      # times what it reports
+//! weight_max = 10
+//! seconds_max = 86400
+//! rate = 100                      # reports a second; 0 for no limit
+//! entries = 100000
+//!
 //! [[zone]]                        # at least one
 //! name = "rbl.example.org"
 //! list = "black"                  # or "white"
@@ -61,6 +86,7 @@
 //! allow_query = ["192.0.2.0/24"]
 //! ```
 
+mod collector;
 mod document;
 mod error;
 mod guard;
@@ -74,6 +100,7 @@ use std::path::{Path, PathBuf};
 
 use eximrbl_table::{CreateOptions, DEFAULT_PATH, Network, Policy};
 
+pub use collector::{CollectorSettings, REPORTERS_MAX, ReporterSettings, TlsIdentity};
 pub use error::ConfigError;
 pub use server::{CONTROL_PATH, ControlSettings, TcpSettings};
 
@@ -99,6 +126,10 @@ pub struct Config {
     pub dns: DnsSettings,
     /// `[control]`
     pub control: ControlSettings,
+    /// `[collector]`, if reports of others are taken.
+    pub collector: Option<CollectorSettings>,
+    /// `[[reporter]]`, no name twice.
+    pub reporters: Vec<ReporterSettings>,
     /// `[[zone]]`, at least one, no name twice.
     pub zones: Vec<ZoneSettings>,
 }
@@ -272,6 +303,8 @@ impl Config {
             policy: Policy::default(),
             dns: DnsSettings { listen, ..DnsSettings::default() },
             control: ControlSettings { socket: None },
+            collector: None,
+            reporters: Vec::new(),
             zones,
         })
     }

@@ -11,6 +11,7 @@ use eximrbl_table::UnixSeconds;
 use eximrbl_zone::rfc3339;
 use serde::Serialize;
 
+use crate::collector;
 use crate::served::Shared;
 
 /// The version of this form.
@@ -21,6 +22,8 @@ pub(crate) struct Facts {
     shared: Arc<Shared>,
     table: PathBuf,
     listen: Vec<SocketAddr>,
+    /// Where reports are collected, and what was.
+    collector: Option<(Vec<String>, Arc<collector::Counts>)>,
     started: UnixSeconds,
     /// The same, by a clock that nobody can set.
     running_since: Instant,
@@ -56,6 +59,17 @@ pub(super) struct Report {
     no_zone: BTreeMap<&'static str, Named>,
     /// Questions about zones that came with later reloads than can be told apart.
     other_zones: BTreeMap<&'static str, Named>,
+    /// Left out where no reports are collected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    collector: Option<CollectorReport>,
+}
+
+/// What was collected.
+#[derive(Serialize)]
+struct CollectorReport {
+    listen: Vec<String>,
+    #[serde(flatten)]
+    counts: collector::Report,
 }
 
 #[derive(Serialize)]
@@ -78,7 +92,13 @@ impl Facts {
     /// Facts of a daemon that starts now.
     pub(crate) fn new(shared: Arc<Shared>, table: PathBuf, listen: Vec<SocketAddr>) -> Self {
         let started = eximrbl_table::now();
-        Self { shared, table, listen, started, running_since: Instant::now() }
+        let running_since = Instant::now();
+        Self { shared, table, listen, collector: None, started, running_since }
+    }
+
+    /// Reports are collected, at these places.
+    pub(crate) fn add_collector(&mut self, listen: Vec<String>, counts: Arc<collector::Counts>) {
+        self.collector = Some((listen, counts));
     }
 
     /// What there is to say now.
@@ -103,6 +123,10 @@ impl Facts {
             zones: zones(&totals, is_served),
             no_zone: by_kind(totals.no_zone()),
             other_zones: by_kind(totals.other_zones()),
+            collector: self.collector.as_ref().map(|(listen, counts)| CollectorReport {
+                listen: listen.clone(),
+                counts: counts.report(),
+            }),
         }
     }
 }

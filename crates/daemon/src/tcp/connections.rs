@@ -47,7 +47,7 @@ struct Connection {
 
 /// Who counts as one client: an IPv4 address, or an IPv6 /64, which is what one host is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Client(IpAddr);
+pub(crate) struct Client(IpAddr);
 
 /// The place that a connection takes; free again when it is dropped.
 pub(super) struct Place {
@@ -147,7 +147,7 @@ impl Drop for Place {
 }
 
 impl Client {
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(v4) => v4.into(),
             IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),

@@ -4,6 +4,7 @@
 
 mod opt;
 mod packet;
+mod reporting;
 mod statistics;
 
 use std::fs::{self, Permissions};
@@ -22,6 +23,7 @@ use nix::unistd::{Pid, geteuid};
 
 pub(crate) use opt::*;
 pub(crate) use packet::{Response, query, question};
+pub(crate) use reporting::*;
 pub(crate) use statistics::{Statistics, ask_control, control_section};
 
 /// The longest that anything is waited for.
@@ -268,7 +270,8 @@ pub(crate) fn record(table: &Path, client: &str, reason: &str) {
     let table = WritableTable::open(table).unwrap();
     let reason = table.reason(Name::new(reason.as_bytes()).unwrap(), true);
     let network = Network::of_client(client.parse().unwrap(), 64);
-    let report = Report { network, reason, reporter: dictionary::LOCAL, weight: Some(1), seconds: None };
+    let report =
+        Report { network, reason, reporter: dictionary::LOCAL, weight: Some(1), seconds: None };
     table.record(&report, now()).unwrap();
 }
 

@@ -113,7 +113,16 @@ mod tests {
     fn publish(ring: &Ring<'_>) {
         let network = crate::Network::host(std::net::Ipv4Addr::new(192, 0, 2, 1).into());
         let (kind, sequence) = (EventKind::Added, 0);
-        ring.publish(&Event { sequence, time: 1, kind, reporter: 0, reason: 1, network, weight: 1, seconds: 0 });
+        ring.publish(&Event {
+            sequence,
+            time: 1,
+            kind,
+            reporter: 0,
+            reason: 1,
+            network,
+            weight: 1,
+            seconds: 0,
+        });
     }
 
     #[test]

@@ -71,6 +71,8 @@ use crate::network::Network;
 use crate::sync::{AtomicU64, Ordering};
 use crate::word::{Control, Life, Tag};
 
+#[cfg(not(loom))]
+pub(crate) use change::Restoration;
 pub(crate) use change::{Change, Kind};
 #[cfg(not(loom))]
 pub(crate) use hint::{Hint, Hinted, NoHint};

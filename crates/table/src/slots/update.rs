@@ -9,7 +9,7 @@ use super::{ATTEMPTS, BUCKET, Place, ReadyAt, Slots, field};
 use crate::network::Network;
 use crate::refusal::Refusal;
 use crate::sync::{Ordering, fence};
-use crate::word::{Control, Life, Mark, State};
+use crate::word::{ADMIN, Control, Life, Mark, State};
 
 /// A change that was made.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,9 @@ pub(super) enum Found {
     Frozen,
 }
 
+/// The bits of a bitmap that stand in its own mark; the upper 16 stand beside a time.
+pub(super) const LOW: u64 = (1 << 48) - 1;
+
 impl Slots<'_> {
     /// Makes a change, whatever other writers do meanwhile. `on_evicted` is told of every live
     /// entry that is ended to make room.
@@ -60,9 +63,16 @@ impl Slots<'_> {
                     // that a killed or stopped writer leaves out or does late: so the old entry
                     // is ended first, and the new one comes by a claim, complete when it shows.
                     if old.is_none_or(|old| old.is_white() != new.is_white()) {
+                        let is_spared = old.is_some() && change.spares_the_administrators();
+                        if is_spared && self.is_marked_by(slot, control, ADMIN) {
+                            return Err(Refusal::Endless);
+                        }
                         self.end(slot, control, life);
                         continue;
                     }
+                    // Who reports is noted before his report counts: whoever reads this life, and ends
+                    // it for what the marks said, has seen them all (see `purge`).
+                    self.mark_reporters(slot, control.generation(), change.reporter_bits());
                     if self.swap_life(slot, life, new) {
                         let marks_late = self.mark_in_time(slot, control.generation(), change);
                         return Ok(Applied { life: new, is_new: false, retries, marks_late });
@@ -147,28 +157,52 @@ impl Slots<'_> {
     /// Brings the marks up to date after life's CAS; whether any changed. Each is a CAS on a word
     /// that carries the generation: once the slot has another entry, nothing is written (trace 4).
     pub(super) fn mark(&self, slot: usize, generation: u32, change: &Change) -> bool {
-        let reason = change.reason_bits();
-        let reporter = 1_u64 << (change.reporter & 63);
-        let low = (1 << 48) - 1;
-        let mut changed = if reason & low != 0 {
-            self.swap_mark(slot, field::REASONS, generation, |bits| bits | reason)
-        } else {
-            self.swap_mark(slot, field::FIRST, generation, |bits| bits | reason >> 48)
-        };
-        if reporter & low != 0 {
-            changed |= self.swap_mark(slot, field::REPORTERS, generation, |bits| bits | reporter);
+        let (reasons, reporters) = (change.reason_bits(), change.reporter_bits());
+        let mut changed = self.mark_reporters(slot, generation, reporters);
+        if reasons & LOW != 0 {
+            changed |=
+                self.swap_mark(slot, field::REASONS, generation, |bits| bits | reasons & LOW);
         }
-        let now = u64::from(change.now);
+        let (first, last) = change.times();
+        let last = u64::from(last);
+        // Only what comes from elsewhere may have been seen before.
+        let first = if change.is_restored() { u64::from(first) } else { u64::MAX };
+        if reasons >> 48 != 0 || change.is_restored() {
+            changed |= self.swap_mark(slot, field::FIRST, generation, |bits| {
+                (bits >> 16).min(first) << 16 | bits & 0xffff | reasons >> 48
+            });
+        }
         changed
             | self.swap_mark(slot, field::LAST, generation, |bits| {
                 // The later time stays; so does a time ahead of a clock that was stepped back.
-                (bits >> 16).max(now) << 16 | bits & 0xffff | reporter >> 48
+                (bits >> 16).max(last) << 16 | bits & 0xffff
             })
+    }
+
+    /// Adds reporters to the marks; whether any was new.
+    pub(super) fn mark_reporters(&self, slot: usize, generation: u32, reporters: u64) -> bool {
+        let mut changed = false;
+        if reporters & LOW != 0 {
+            let add = |bits| bits | reporters & LOW;
+            changed |= self.swap_mark(slot, field::REPORTERS, generation, add);
+        }
+        if reporters >> 48 != 0 {
+            let add = |bits| bits | reporters >> 48;
+            changed |= self.swap_mark(slot, field::LAST, generation, add);
+        }
+        changed
+    }
+
+    /// Whether an entry bears a reporter's mark.
+    #[cold]
+    fn is_marked_by(&self, slot: usize, control: Control, reporter: u8) -> bool {
+        let mark = Mark(self.bodies[slot][field::REPORTERS].load(Ordering::Relaxed));
+        mark.payload(control.generation()).is_some_and(|bits| bits >> reporter & 1 == 1)
     }
 
     /// Changes a mark's payload, as long as it is of this generation; whether it did. Nothing is
     /// written when nothing changes, so a busy entry's line is not torn between processors for it.
-    fn swap_mark(
+    pub(super) fn swap_mark(
         &self,
         slot: usize,
         field: usize,

@@ -190,8 +190,10 @@ mod tests {
         for client in clients() {
             let network = Network::host(client);
             // Without end, for a resize has a clock of its own.
-            let _ = table
-                .record_endless(&Report { network, reason: 1, reporter: 0, weight: None, seconds: None }, NOW);
+            let _ = table.record_endless(
+                &Report { network, reason: 1, reporter: 0, weight: None, seconds: None },
+                NOW,
+            );
         }
         let reader = Table::open(&path).unwrap();
         let glance = reader.glance();

@@ -39,7 +39,13 @@ pub(crate) fn network(text: &str) -> Network {
 }
 
 pub(crate) fn report(text: &str) -> Report {
-    Report { network: network(text), reason: REJECT_BIT, reporter: LOCAL, weight: None, seconds: None }
+    Report {
+        network: network(text),
+        reason: REJECT_BIT,
+        reporter: LOCAL,
+        weight: None,
+        seconds: None,
+    }
 }
 
 /// A table in a folder of its own, with some entries, and its words.

@@ -36,9 +36,13 @@ impl<'a> Document<'a> {
 
     /// Reads the file's shape.
     pub(super) fn spec(&self) -> Result<Spec, ConfigError> {
-        if let Some((_, DeValue::Table(_))) = entry(self.root.get_ref(), "zone") {
-            let problem = "write [[zone]], with two brackets: there can be several zones";
-            return Err(self.error(Wrong::new(Key::top("zone"), problem)));
+        for section in ["zone", "reporter"] {
+            if let Some((_, DeValue::Table(_))) = entry(self.root.get_ref(), section) {
+                let problem = format!(
+                    "write [[{section}]], with two brackets: there can be several {section}s"
+                );
+                return Err(self.error(Wrong::new(Key::top(section), problem)));
+            }
         }
         toml::from_str(self.text).map_err(|error: toml::de::Error| {
             let at = error.span().map_or(0, |span| span.start);

@@ -1,10 +1,10 @@
 //! Settings of the server itself: TCP connections, the control socket.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::{Key, Wrong};
-use super::sections::number;
+use super::sections::{absolute, number};
 use super::spec::{ControlSpec, TcpSpec};
 
 /// Where the control socket is when nothing else is said.
@@ -73,22 +73,30 @@ pub(super) fn tcp(top: &Key, spec: TcpSpec) -> Result<TcpSettings, Wrong> {
 /// `[control]`
 pub(super) fn control(spec: ControlSpec) -> Result<ControlSettings, Wrong> {
     let Some(text) = spec.socket else { return Ok(ControlSettings::default()) };
-    let wrong = |problem: String| Wrong::new(Key::top("control").name("socket"), problem);
+    let key = Key::top("control").name("socket");
     if text.is_empty() {
         return Ok(ControlSettings { socket: None });
     }
-    let path = PathBuf::from(&text);
-    if !path.is_absolute() {
-        return Err(wrong(format!(
+    if !Path::new(&text).is_absolute() {
+        let problem = format!(
             "\"{text}\" depends on where the program is started; write the whole path, or \"\" for \
              no control socket"
-        )));
+        );
+        return Err(Wrong::new(key, problem));
     }
+    Ok(ControlSettings { socket: Some(socket_path(key, &text)?) })
+}
+
+/// The path of a Unix socket.
+pub(super) fn socket_path(key: Key, text: &str) -> Result<PathBuf, Wrong> {
+    let path = PathBuf::from(text);
+    absolute(key.clone(), &path)?;
     if text.len() > SOCKET_PATH_MAX || text.contains('\0') || path.file_name().is_none() {
-        return Err(wrong(format!(
+        let problem = format!(
             "\"{text}\" cannot be a socket's path: it needs a file's name, no zero byte, and at most \
              {SOCKET_PATH_MAX} bytes"
-        )));
+        );
+        return Err(Wrong::new(key, problem));
     }
-    Ok(ControlSettings { socket: Some(path) })
+    Ok(path)
 }

@@ -18,6 +18,9 @@ pub(super) struct Spec {
     pub(super) dns: DnsSpec,
     #[serde(default)]
     pub(super) control: ControlSpec,
+    pub(super) collector: Option<CollectorSpec>,
+    #[serde(default)]
+    pub(super) reporter: Vec<ReporterSpec>,
     #[serde(default)]
     pub(super) zone: Vec<ZoneSpec>,
 }
@@ -92,6 +95,40 @@ pub(super) struct TcpSpec {
 #[serde(deny_unknown_fields)]
 pub(super) struct ControlSpec {
     pub(super) socket: Option<String>,
+}
+
+/// `[collector]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CollectorSpec {
+    pub(super) tcp: Option<Vec<String>>,
+    pub(super) udp: Option<Vec<String>>,
+    pub(super) tls: Option<Vec<String>>,
+    pub(super) unix: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) client_ca: Option<String>,
+    pub(super) connections: Option<i64>,
+    pub(super) connections_per_client: Option<i64>,
+    pub(super) idle_timeout: Option<i64>,
+    pub(super) line_timeout: Option<i64>,
+}
+
+/// `[[reporter]]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReporterSpec {
+    pub(super) name: Option<String>,
+    #[serde(default)]
+    pub(super) networks: Vec<String>,
+    pub(super) secret_file: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) verbs: Option<Vec<String>>,
+    pub(super) weight: Option<i64>,
+    pub(super) weight_max: Option<i64>,
+    pub(super) seconds_max: Option<i64>,
+    pub(super) rate: Option<i64>,
+    pub(super) entries: Option<i64>,
 }
 
 /// `[[zone]]`

@@ -1,0 +1,303 @@
+//! Where every line goes, whichever way it came: read, judged, done, answered, counted.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use eximrbl_report::{
+    Code, Denial, Enrolled, Gate, Judged, LINE_MAX, Line, LineError, Now, Origin, Peer, Session,
+};
+use eximrbl_table::Name;
+use eximrbl_zone::{CollectorSettings, Config};
+
+use super::counts::{Counts, Event};
+use super::store::Store;
+use crate::seldom::Seldom;
+use crate::served::Shared;
+use crate::tcp::Client;
+
+/// Who decides on lines.
+pub(super) struct Desk {
+    shared: Arc<Shared>,
+    /// The configuration that was taken over last.
+    config: Arc<Config>,
+    gate: Gate,
+    store: Store,
+    counts: Arc<Counts>,
+    seldom: Seldom<(Cause, Option<Client>, Option<Name>)>,
+    begun: Instant,
+}
+
+/// What a line of the log is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Cause {
+    Refused(&'static str),
+    Handshake,
+}
+
+/// What is known of a connection or datagram.
+pub(super) struct Talk {
+    peer: Peer,
+    is_local: bool,
+    is_datagram: bool,
+    session: Option<Session>,
+    /// Whether the rest of a line that was too long is still to come.
+    skips: bool,
+    /// Whether something was answered.
+    pub(super) has_answers: bool,
+}
+
+impl Talk {
+    /// With a host, by a connection: nobody can pretend to come from this host's loopback.
+    pub(super) fn with_host(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        Self::new(Peer::Ip(address), address.is_loopback())
+    }
+
+    /// With a sender of datagrams. That he sends from loopback counts only where no other network's
+    /// packets come.
+    pub(super) fn with_sender(address: IpAddr, is_loopback_alone: bool) -> Self {
+        let address = address.to_canonical();
+        let is_local = is_loopback_alone && address.is_loopback();
+        Self { is_datagram: true, ..Self::new(Peer::Ip(address), is_local) }
+    }
+
+    /// With a program of this host.
+    pub(super) fn with_program() -> Self {
+        Self::new(Peer::Unix, true)
+    }
+
+    fn new(peer: Peer, is_local: bool) -> Self {
+        let is_datagram = false;
+        Self { peer, is_local, is_datagram, session: None, skips: false, has_answers: false }
+    }
+
+    /// Whether it may stay when nothing more is said.
+    pub(super) fn may_stay(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Whether the rest of a line is to come.
+    pub(super) fn is_within_a_line(&self) -> bool {
+        self.skips
+    }
+
+    /// Who counts as one client; `None` for programs of this host.
+    pub(super) fn client(&self) -> Option<Client> {
+        match self.peer {
+            Peer::Ip(address) => Some(Client::of(address)),
+            Peer::Unix => None,
+        }
+    }
+}
+
+impl Desk {
+    pub(super) fn new(shared: Arc<Shared>, reporters: Vec<Enrolled>, counts: Arc<Counts>) -> Self {
+        let begun = Instant::now();
+        let config = shared.config();
+        Self {
+            gate: Gate::new(reporters, now(begun)),
+            store: Store::new(&config.table.path),
+            shared,
+            config,
+            counts,
+            seldom: Seldom::default(),
+            begun,
+        }
+    }
+
+    /// Where what happens is counted.
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Sees to the table.
+    pub(super) fn look_at_table(&mut self) {
+        self.store.look();
+    }
+
+    /// The configuration, if there is another one since the last call.
+    pub(super) fn new_configuration(&mut self) -> Option<Arc<Config>> {
+        let config = self.shared.config();
+        if Arc::ptr_eq(&config, &self.config) {
+            return None;
+        }
+        self.config = config.clone();
+        Some(config)
+    }
+
+    /// Takes over other reporters.
+    pub(super) fn renew(&mut self, reporters: Vec<Enrolled>) {
+        self.gate.renew(reporters, now(self.begun));
+        self.store.renumber();
+    }
+
+    /// The time that a connection may be idle, and that a line may take.
+    pub(super) fn patience(&self) -> (Duration, Duration) {
+        let (idle, line) = match &self.config.collector {
+            Some(CollectorSettings { idle_timeout, line_timeout, .. }) => {
+                (*idle_timeout, *line_timeout)
+            }
+            None => (1, 1),
+        };
+        (Duration::from_secs(idle.into()), Duration::from_secs(line.into()))
+    }
+
+    /// Takes the whole lines among these bytes (at the end of input, what is left as well), and adds their
+    /// answers. How many bytes are done with.
+    pub(super) fn take(
+        &mut self,
+        talk: &mut Talk,
+        bytes: &[u8],
+        is_end: bool,
+        answers: &mut Vec<u8>,
+    ) -> usize {
+        let now = now(self.begun);
+        let mut done = 0;
+        loop {
+            let rest = &bytes[done..];
+            let end = rest.iter().take(LINE_MAX).position(|&byte| byte == b'\n');
+            let length = match end {
+                Some(end) => end + 1,
+                // The rest of what was refused already.
+                None if talk.skips => rest.len().min(LINE_MAX),
+                None if rest.len() >= LINE_MAX => LINE_MAX,
+                None if is_end => rest.len(),
+                None => 0,
+            };
+            if length == 0 {
+                return done;
+            }
+            let line = &rest[..length];
+            done += length;
+            if talk.skips {
+                talk.skips = end.is_none();
+            } else if end.is_none() && length == LINE_MAX && !(is_end && rest.len() == length) {
+                talk.skips = true;
+                self.refuse(talk, None, LineError::Long.into(), answers);
+            } else {
+                self.take_line(talk, line, now, answers);
+            }
+        }
+    }
+
+    fn take_line(&mut self, talk: &mut Talk, line: &[u8], now: Now, answers: &mut Vec<u8>) {
+        let before = answers.len();
+        match self.try_line(talk, line, now, answers) {
+            Ok(()) => talk.has_answers = true,
+            Err((denial, name)) => {
+                answers.truncate(before);
+                self.refuse(talk, name, denial, answers);
+            }
+        }
+    }
+
+    fn try_line(
+        &mut self,
+        talk: &mut Talk,
+        line: &[u8],
+        now: Now,
+        answers: &mut Vec<u8>,
+    ) -> Result<(), (Denial, Option<Name>)> {
+        let line = Line::parse(line).map_err(|error| (error.into(), None))?;
+        let signer = match &line {
+            Line::Auth(signature) | Line::Report { signature: Some(signature), .. } => {
+                Some(signature.name)
+            }
+            Line::Report { signature: None, .. } => None,
+        };
+        let wrong = |denial| (denial, signer);
+        if talk.is_datagram && matches!(line, Line::Auth(_)) {
+            return Err(wrong(Denial::NoSession));
+        }
+        let Talk { peer, is_local, session, .. } = *talk;
+        let origin = Origin { peer, is_local, session };
+        match self.gate.judge(&line, &origin, now).map_err(wrong)? {
+            Judged::Session(session) => {
+                talk.session = Some(session);
+                self.counts.note(Event::Sessions);
+                let _ = writeln!(answers, "ok {}", session.name);
+            }
+            Judged::Report { reporter, terms, order } => {
+                let unix = u32::try_from(now.unix).unwrap_or(u32::MAX);
+                let stored = self.store.apply(&order, terms, reporter, unix, answers);
+                stored.map_err(|denial| (denial, Some(terms.name)))?;
+                self.counts.taken(terms.name, order.verb());
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a line that is not taken; counts it, and says so in the log.
+    pub(super) fn refuse(
+        &mut self,
+        talk: &mut Talk,
+        name: Option<Name>,
+        denial: Denial,
+        answers: &mut Vec<u8>,
+    ) {
+        talk.has_answers = true;
+        let code = denial.code();
+        self.counts.refused(code);
+        // Into memory; nothing can go wrong.
+        let _ = writeln!(answers, "error {}: {denial}", code.name());
+        let name = name.or(talk.session.map(|session| session.name));
+        let cause = (Cause::Refused(code.name()), talk.client(), name);
+        let Some(say) = self.seldom.say(cause, Instant::now()) else { return };
+        let of = Sender { talk, name };
+        if is_grave(code) {
+            tracing::warn!("collector: refused a report of {of}: {}: {denial}{say}", code.name());
+        } else {
+            tracing::info!("collector: refused a report of {of}: {}: {denial}{say}", code.name());
+        }
+    }
+
+    /// Makes the connection that of the reporter whose name is in its client certificate, if any.
+    pub(super) fn open_by_certificate(&mut self, talk: &mut Talk, names: &[String]) {
+        talk.session = self.gate.session_by_certificate(names);
+        if talk.session.is_some() {
+            self.counts.note(Event::Sessions);
+        }
+    }
+
+    /// Says in the log why no TLS connection was made.
+    pub(super) fn tell_tls_failed(&mut self, talk: &Talk, problem: &str) {
+        let cause = (Cause::Handshake, talk.client(), None);
+        if let Some(say) = self.seldom.say(cause, Instant::now()) {
+            let of = Sender { talk, name: None };
+            tracing::info!("collector: no TLS with {of}: {problem}{say}");
+        }
+    }
+}
+
+/// Whether an administrator should know.
+fn is_grave(code: Code) -> bool {
+    !matches!(
+        code,
+        Code::NeverListed | Code::White | Code::Address | Code::Verb | Code::Line | Code::Long
+    )
+}
+
+/// Who sent something, for the log. A name is only what he says.
+struct Sender<'t> {
+    talk: &'t Talk,
+    name: Option<Name>,
+}
+
+impl std::fmt::Display for Sender<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.talk.peer {
+            Peer::Ip(address) => write!(f, "{address}")?,
+            Peer::Unix => f.write_str("a program of this host")?,
+        }
+        match self.name {
+            Some(name) => write!(f, " ({name})"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn now(begun: Instant) -> Now {
+    Now { unix: eximrbl_table::now().into(), steady: begun.elapsed() }
+}
