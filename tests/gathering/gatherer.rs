@@ -63,8 +63,8 @@ impl Gatherer {
         &self.process
     }
 
-    /// Ends it without a chance to clean up, stopped or not.
-    pub fn kill(self) {
+    /// Ends it without a chance to clean up, stopped or not. What it has written stays.
+    pub fn kill(&self) {
         self.process.signal("KILL");
     }
 

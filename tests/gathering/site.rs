@@ -39,7 +39,7 @@ impl State {
 pub struct Site {
     /// The mail server.
     pub machine: Machine,
-    gatherer: Option<Gatherer>,
+    gatherer: Gatherer,
     host: Option<Host>,
     /// The network.
     pub lan: Lan,
@@ -57,20 +57,18 @@ impl Site {
         if is_here {
             machine.mount(&gatherer.run_folder(), "/run");
         }
-        Self { machine, gatherer: Some(gatherer), host, lan }
+        Self { machine, gatherer, host, lan }
     }
 
     /// Lets the gatherer be so, from [`State::Works`] on in the order of [`State::of`].
     #[track_caller]
-    pub fn bring_about(&mut self, state: State) {
+    pub fn bring_about(&self, state: State) {
         let network = self.machine.host();
         match state {
             State::Works => {}
-            State::Hangs => self.gatherer.as_ref().expect("it runs").process().signal("STOP"),
+            State::Hangs => self.gatherer.process().signal("STOP"),
             State::Stopped => {
-                if let Some(gatherer) = self.gatherer.take() {
-                    gatherer.kill();
-                }
+                self.gatherer.kill();
                 let host = self.host.as_ref().unwrap_or(network);
                 wait_until("nobody listens", || !listens(host, 4444));
             }
@@ -84,14 +82,13 @@ impl Site {
     /// Fails unless the gatherer soon knows this of the client.
     #[track_caller]
     pub fn expect(&self, client: IpAddr, recorded: &str) {
-        let gatherer = self.gatherer.as_ref().expect("it runs");
-        let known = || gatherer.recorded(client);
+        let known = || self.gatherer.recorded(client);
         if !holds_soon(|| known() == recorded) {
             let log = self.machine.log("main");
             panic!(
                 "{client}: the gatherer knows {:?}, not {recorded:?}\n{log}\n{}",
                 known(),
-                gatherer.log()
+                self.gatherer.log()
             );
         }
     }

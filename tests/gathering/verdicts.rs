@@ -86,7 +86,12 @@ fn see(site: &mut Site, configuration: &str) -> Seen {
     // One second, so that the test is short.
     let configuration = configuration.replace("3s", "1s");
     site.machine.start_with(&configuration);
-    let replies = play(&site.lan, &site.machine, &SESSIONS);
+    // All at once, since they wait.
+    let replies = std::thread::scope(|scope| {
+        let site = &*site;
+        let play = |session| scope.spawn(move || play(&site.lan, &site.machine, &[session]));
+        SESSIONS.map(play).map(|played| played.join().unwrap()).concat()
+    });
     assert_eq!(site.machine.log("panic"), "");
     let main_log = site.machine.log("main");
     let others = |line: &&str| {
@@ -96,9 +101,16 @@ fn see(site: &mut Site, configuration: &str) -> Seen {
         main_log.lines().filter(others).map(|line| format!("{line}\n")).collect();
     Seen {
         replies,
-        reject_log: steady_log(&site.machine.log("reject")),
-        main_log: steady_log(&main_log),
+        reject_log: sorted(&steady_log(&site.machine.log("reject"))),
+        main_log: sorted(&steady_log(&main_log)),
     }
+}
+
+/// The lines in an order that does not depend on who came first.
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
 }
 
 #[track_caller]
