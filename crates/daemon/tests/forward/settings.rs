@@ -1,5 +1,7 @@
 //! Settings: what is wrong with them is told, and a reload changes them.
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -153,24 +155,29 @@ fn files_that_will_not_do_are_named_and_dns_is_served_without_them() {
     gatherer.wait_for(1);
 }
 
-/// A port where something else listens.
+/// Ports where something else listens.
 ///
-/// Caught: any answer taken for a refusal of a report.
+/// Caught: any answer taken for a refusal of a report; one without end that is read to its end.
 #[test]
 fn what_is_no_collector_is_told_so() {
     let place = Place::new();
-    let listener = std::net::TcpListener::bind(free()).unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = std::thread::spawn(move || {
-        use std::io::Write;
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(b"220 mx.example ESMTP Exim\r\n").unwrap();
-        stream
-    });
-    let daemon = forwarder(&place, address);
-    daemon.wait_for(
-        "\"220 mx.example ESMTP Exim\" is no answer of a collector; is its address and port right, \
-         and `tls`?",
-    );
-    server.join().unwrap();
+    let endless = vec![b'x'; 1 << 20];
+    for (greeting, told) in [
+        (&b"220 mx.example ESMTP Exim\r\n"[..], "\"220 mx.example ESMTP Exim\"".to_owned()),
+        (&endless, format!("\"{}\"", "x".repeat(60))),
+    ] {
+        let listener = TcpListener::bind(free()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let greeting = greeting.to_vec();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // The daemon may have gone by then.
+            let _ = stream.write_all(&greeting);
+            stream
+        });
+        let daemon = forwarder(&place, address);
+        let problem = "is no answer of a collector; is its address and port right, and `tls`?";
+        daemon.wait_for(&format!("{told} {problem}"));
+        server.join().unwrap();
+    }
 }
