@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cases::CASES;
 use crate::document::{Mark, blocks, examples, parse};
-use crate::{backup, debian, loading, login_event, shell};
+use crate::{backup, debian, gathering, loading, login_event, shell};
 
 /// All names that a test runs. `functions` is part of every configuration.
 fn tested() -> BTreeSet<&'static str> {
@@ -16,6 +16,8 @@ fn tested() -> BTreeSet<&'static str> {
     ids.extend(loading::BLOCKS);
     ids.extend(login_event::BLOCKS);
     ids.extend(shell::BLOCKS);
+    ids.extend(gathering::REPORTING.map(|(id, _)| id));
+    ids.extend(gathering::COMMANDS);
     ids
 }
 

@@ -25,6 +25,9 @@ mod coverage;
 mod debian;
 mod document;
 mod frame;
+/// Those that tests/gathering runs.
+#[path = "../gathering/blocks.rs"]
+mod gathering;
 mod light;
 mod loading;
 mod login_event;

@@ -82,6 +82,11 @@ impl Following {
         &self.table
     }
 
+    /// The same, to be held.
+    pub(crate) fn table_handle(&self) -> Arc<Table> {
+        self.table.clone()
+    }
+
     /// Where to go on after all that was read.
     pub(crate) fn position(&self) -> Position {
         Position { stream: self.table.stream(), next: self.reader.next_number() }

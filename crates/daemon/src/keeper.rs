@@ -51,6 +51,9 @@ pub(crate) struct Keeper {
     guarding: Guarding,
     expiries: Expiries,
     resizes: Resizes,
+    /// Whether reports can be passed on: whoever does not want that at the start gives up the right to
+    /// connect to others.
+    can_forward: bool,
     /// The trouble that was logged last, so that it is told once and not every second.
     told: Option<String>,
 }
@@ -119,6 +122,7 @@ impl Keeper {
     ) -> Self {
         let expiries = Expiries::of(&shared.served().table);
         let resizes = Resizes::default();
+        let can_forward = config.forward.is_some();
         Self {
             shared,
             command_line,
@@ -128,6 +132,7 @@ impl Keeper {
             guarding,
             expiries,
             resizes,
+            can_forward,
             told: None,
         }
     }
@@ -215,7 +220,7 @@ impl Keeper {
 
     /// Reloads; the number of zones.
     fn try_reload(&mut self) -> Result<usize, ReloadError> {
-        let new = keep_fixed(self.command_line.load()?, &self.config);
+        let new = keep_fixed(self.command_line.load()?, &self.config, self.can_forward);
         let served = self.shared.served();
         // The collector reads these itself; what is wrong with them leaves everything as it was.
         Material::read(&new)?;
@@ -275,7 +280,7 @@ impl Keeper {
 }
 
 /// Keeps the settings that only a restart changes, and says so when they were changed.
-fn keep_fixed(mut new: Config, old: &Config) -> Config {
+fn keep_fixed(mut new: Config, old: &Config, can_forward: bool) -> Config {
     let places = |config: &Config| {
         let collector = config.collector.clone();
         collector.map(|collector| (collector.tcp, collector.udp, collector.tls, collector.unix))
@@ -287,6 +292,7 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
         ("dns.user", new.dns.user != old.dns.user),
         ("control.socket", new.control.socket != old.control.socket),
         ("where [collector] listens", places(&new) != places(old)),
+        ("forward", new.forward.is_some() && !can_forward),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -305,6 +311,7 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
         }
         (new, old) => new.clone_from(old),
     }
+    new.forward = new.forward.filter(|_| can_forward);
     new
 }
 

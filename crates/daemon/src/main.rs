@@ -9,6 +9,7 @@
 //!                                                         ▲   │ expiries, clock: may entries end?
 //! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ─┘   │ writing: only while it works
 //! control: what was counted, on a Unix socket
+//! forward: passes this host's reports on to others, when the configuration wants it
 //! ```
 //!
 //! hickory-server's codec, in `eximrbl_dns`, reads the requests and writes the responses; the loops
@@ -28,8 +29,8 @@ mod command_line;
 mod confinement;
 mod control;
 mod expiries;
-#[allow(dead_code)]
 mod following;
+mod forward;
 mod guarding;
 mod holes;
 mod keeper;

@@ -13,6 +13,7 @@ use crate::collector::{self, Counts, Material, MaterialError, Sockets};
 use crate::command_line::CommandLine;
 use crate::confinement::{Kept, confine};
 use crate::control::{self, ControlSocket, Facts};
+use crate::forward::{self, CredentialError, Forwarder, Standings};
 use crate::guarding::{self, Guarding, SecretFileError};
 use crate::keeper::Keeper;
 use crate::listen::{self, ListenError};
@@ -38,6 +39,8 @@ pub(crate) enum StartError {
     Random(io::Error),
     #[error(transparent)]
     Secrets(#[from] SecretFileError),
+    #[error(transparent)]
+    Forward(#[from] CredentialError),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -69,6 +72,7 @@ fn check(command_line: &CommandLine) -> ExitCode {
     let checked = command_line.load().map_err(StartError::from).and_then(|config| {
         guarding::secrets(&config.dns)?;
         Material::read(&config)?;
+        forward::check(&config)?;
         Ok(config)
     });
     match checked {
@@ -105,7 +109,8 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let control = bind_control(&config, &identity);
     let reports = report_path.and_then(|path| bind_reports(path, &identity));
     let sockets: Vec<_> = control.iter().chain(&reports).map(ControlSocket::folder).collect();
-    confine(&config.table.path, Kept { removes: &sockets, ..Kept::default() });
+    let connects = config.forward.is_some();
+    confine(&config.table.path, Kept { removes: &sockets, connects, ..Kept::default() });
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
     let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
     identity.give_to_exim(&config.table.path);
@@ -119,6 +124,7 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let served = Served::new(&config, command_line.has_policy(), table, writable.as_ref(), guard)?;
     drop(writable);
     let shared = Arc::new(Shared::new(served, config.clone()));
+    let standings = Standings::default();
     let material = Material::read(&config)?;
     Material::warnings(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
     let collected = collecting.as_ref().map(|_| Arc::new(Counts::default()));
@@ -128,6 +134,7 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     if let Some(control) = &control {
         let listen = listeners.iter().map(|listener| listener.address).collect();
         let mut facts = Facts::new(shared.clone(), config.table.path.clone(), listen);
+        facts.add_forwarding(standings.clone());
         if let (Some(sockets), Some(counts)) = (&collecting, &collected) {
             facts.add_collector(sockets.shown.clone(), counts.clone());
         }
@@ -139,8 +146,25 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
         raise_files();
         collector::start(sockets, material, shared.clone(), counts).map_err(StartError::Reports)?;
     }
+    let forwarder = start_forwarder(&config, &shared, standings);
     let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
-    Ok(server::run(keeper, shared, listeners)?)
+    let ended = server::run(keeper, shared, listeners);
+    if let Some(forwarder) = forwarder {
+        forwarder.stop();
+    }
+    Ok(ended?)
+}
+
+/// Starts to pass reports on, if that is wanted. Without it, DNS is served all the same.
+fn start_forwarder(
+    config: &Config,
+    shared: &Arc<Shared>,
+    standings: Standings,
+) -> Option<Forwarder> {
+    config.forward.as_ref()?;
+    forward::start(shared.clone(), standings)
+        .inspect_err(|error| tracing::error!("reports are not passed on: {error}"))
+        .ok()
 }
 
 /// Makes a socket's folder, for the user that the daemon becomes. It goes with each start of the

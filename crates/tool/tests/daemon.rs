@@ -69,10 +69,13 @@ fn names_are_printed_harmlessly() {
         "table":"/t\n","listen":["\u0007"],"queries":{"\u001b":1},"replies":{},"cookies":{},
         "events":{},"workers":[],"zones":[{"name":"\u001b[0m","served":true,"queries":{"a":{}}}],
         "no_zone":{},"other_zones":{},"collector":{"listen":["\u0007"],
-        "accepted":{"\u001b[1m":{"\u001b":1}},"refused":{"\u0008":1},"events":{},"open":1}}"#;
+        "accepted":{"\u001b[1m":{"\u001b":1}},"refused":{"\u0008":1},"events":{},"open":1},
+        "forward":[{"to":"\u001b[2m","state":"\u0007","since_unix":1,"why":"\u001b[0m","sent":1,
+        "accepted":2,"refused":3,"behind":4}]}"#;
     let (path, server) = answering(&home, answer);
     let printed = home.done(&["info", "--daemon", "--control", text(&path)]);
     assert!(printed.lines().count() > 5, "{printed}");
+    assert!(printed.contains("sent 1, accepted 2, refused 3, behind 4"), "{printed}");
     assert!(!printed.contains(|c: char| c.is_control() && c != '\n'), "{printed:?}");
     server.join().unwrap();
 }

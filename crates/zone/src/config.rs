@@ -74,6 +74,17 @@
 //! rate = 100                      # reports a second; 0 for no limit
 //! entries = 100000
 //!
+//! [forward]                       # nothing is passed on when left out
+//! to = ["gatherer.example.org:4445"]
+//! name = "mx1"                    # this host's reporter name there
+//! secret_file = "/etc/eximrbl/mx1.secret"
+//! certificate = "/etc/eximrbl/mx1.crt" # instead of the secret, or beside it
+//! key = "/etc/eximrbl/mx1.key"
+//! ca = "/etc/ssl/certs/ca-certificates.crt"
+//! tls = true                      # false to loopback addresses only
+//! reporters = ["local", "collector", "rejectlog"] # and "admin"
+//! buffer = 1000                   # lines that wait for their answer
+//!
 //! [[zone]]                        # at least one
 //! name = "rbl.example.org"
 //! list = "black"                  # or "white"
@@ -89,6 +100,7 @@
 mod collector;
 mod document;
 mod error;
+mod forward;
 mod guard;
 mod sections;
 mod server;
@@ -102,6 +114,7 @@ use eximrbl_table::{CreateOptions, DEFAULT_PATH, Network, Policy};
 
 pub use collector::{CollectorSettings, REPORTERS_MAX, ReporterSettings, TlsIdentity};
 pub use error::ConfigError;
+pub use forward::{ForwardSettings, Gatherer, GathererHost};
 pub use server::{CONTROL_PATH, ControlSettings, TcpSettings};
 
 use crate::name::DnsName;
@@ -130,6 +143,8 @@ pub struct Config {
     pub collector: Option<CollectorSettings>,
     /// `[[reporter]]`, no name twice.
     pub reporters: Vec<ReporterSettings>,
+    /// `[forward]`; `None` when it is left out.
+    pub forward: Option<ForwardSettings>,
     /// `[[zone]]`, at least one, no name twice.
     pub zones: Vec<ZoneSettings>,
 }
@@ -305,6 +320,7 @@ impl Config {
             control: ControlSettings { socket: None },
             collector: None,
             reporters: Vec::new(),
+            forward: None,
             zones,
         })
     }

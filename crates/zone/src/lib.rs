@@ -27,8 +27,9 @@ pub mod zone;
 
 pub use answer::{Answer, Authority, QueryType, Subject, answer};
 pub use config::{
-    CollectorSettings, Config, ConfigError, ControlSettings, CookieUse, DnsSettings, RateLimit,
-    ReporterSettings, TableSettings, TcpSettings, TlsIdentity, ZoneSettings,
+    CollectorSettings, Config, ConfigError, ControlSettings, CookieUse, DnsSettings,
+    ForwardSettings, Gatherer, GathererHost, RateLimit, ReporterSettings, TableSettings,
+    TcpSettings, TlsIdentity, ZoneSettings,
 };
 pub use listing::Listing;
 pub use name::{DnsName, NameError};

@@ -12,6 +12,7 @@ use eximrbl_zone::rfc3339;
 use serde::Serialize;
 
 use crate::collector;
+use crate::forward::{self, Standings};
 use crate::served::Shared;
 
 /// The version of this form.
@@ -24,6 +25,7 @@ pub(crate) struct Facts {
     listen: Vec<SocketAddr>,
     /// Where reports are collected, and what was.
     collector: Option<(Vec<String>, Arc<collector::Counts>)>,
+    forwarding: Standings,
     started: UnixSeconds,
     /// The same, by a clock that nobody can set.
     running_since: Instant,
@@ -62,6 +64,9 @@ pub(super) struct Report {
     /// Left out where no reports are collected.
     #[serde(skip_serializing_if = "Option::is_none")]
     collector: Option<CollectorReport>,
+    /// Gatherers that reports are passed on to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    forward: Vec<forward::Report>,
 }
 
 /// What was collected.
@@ -92,13 +97,18 @@ impl Facts {
     /// Facts of a daemon that starts now.
     pub(crate) fn new(shared: Arc<Shared>, table: PathBuf, listen: Vec<SocketAddr>) -> Self {
         let started = eximrbl_table::now();
-        let running_since = Instant::now();
-        Self { shared, table, listen, collector: None, started, running_since }
+        let (running_since, forwarding) = (Instant::now(), Standings::default());
+        Self { shared, table, listen, collector: None, forwarding, started, running_since }
     }
 
     /// Reports are collected, at these places.
     pub(crate) fn add_collector(&mut self, listen: Vec<String>, counts: Arc<collector::Counts>) {
         self.collector = Some((listen, counts));
+    }
+
+    /// Reports are passed on: how that stands.
+    pub(crate) fn add_forwarding(&mut self, forwarding: Standings) {
+        self.forwarding = forwarding;
     }
 
     /// What there is to say now.
@@ -127,6 +137,7 @@ impl Facts {
                 listen: listen.clone(),
                 counts: counts.report(),
             }),
+            forward: self.forwarding.report(),
         }
     }
 }

@@ -93,6 +93,7 @@ fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
     replaced(&machine);
     swept(&machine);
     resized(&machine);
+    passed_on(&machine);
     died(&machine);
 
     machine.succeed("systemctl stop eximrbld");
@@ -184,6 +185,31 @@ fn resized(machine: &Machine) {
     ));
     machine.wait_for_line("eximrbld", "was resized to 8192 slots");
     assert_eq!(dig(machine, "@127.0.0.1 5.2.0.192.rbl.example"), "127.0.0.2\n");
+}
+
+/// The name of a gatherer is looked up, here by the daemon's own DNS, and a connection tried: what
+/// stands in the way is not the sandbox. The place among the changes is kept.
+///
+/// Caught: connections that are given up although reports are to be passed on.
+fn passed_on(machine: &Machine) {
+    let forward = "[forward]\nto = [\"2.0.0.127.rbl.example:4445\"]\nname = \"mx1\"\n\
+                   secret_file = \"/etc/eximrbl/mx1.secret\"\nca = \"/etc/eximrbl/ca\"\n";
+    machine.write("/etc/eximrbl/eximrbl.toml", &format!("{CONFIGURATION}{forward}{ZONE}"));
+    machine.succeed(
+        "rm -f /etc/resolv.conf; echo nameserver 127.0.0.1 >/etc/resolv.conf
+         echo 'hosts: files dns' >/etc/nsswitch.conf
+         echo 0123456789abcdef | install -m 640 -g eximrbl /dev/stdin /etc/eximrbl/mx1.secret",
+    );
+    let ca = rcgen::generate_simple_self_signed(Vec::new()).unwrap();
+    machine.write("/etc/eximrbl/ca", &ca.cert.pem());
+    machine.succeed("systemctl restart eximrbld");
+    machine.wait_for_line(
+        "eximrbld",
+        "reports are not passed on to 2.0.0.127.rbl.example:4445: 127.0.0.2:4445: Connection refused",
+    );
+    assert!(machine.path("/var/lib/eximrbl/table.forward").exists());
+    machine.write("/etc/eximrbl/eximrbl.toml", &format!("{CONFIGURATION}{ZONE}"));
+    machine.succeed("systemctl restart eximrbld");
 }
 
 /// Resizes a table: run inside by the test above, and by nobody else.

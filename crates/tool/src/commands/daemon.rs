@@ -52,6 +52,9 @@ struct Report {
     other_zones: Questions,
     /// Only where reports are collected.
     collector: Option<Collector>,
+    /// Only where reports are passed on.
+    #[serde(default)]
+    forward: Vec<Gatherer>,
 }
 
 /// What others reported.
@@ -70,6 +73,20 @@ struct Zone {
     name: Word,
     served: bool,
     queries: Questions,
+}
+
+/// To whom reports are passed on, and how that stands.
+#[derive(Deserialize)]
+struct Gatherer {
+    to: Word,
+    state: Word,
+    since_unix: UnixSeconds,
+    #[serde(default)]
+    why: Option<Word>,
+    sent: u64,
+    accepted: u64,
+    refused: u64,
+    behind: u64,
 }
 
 impl<'de> Deserialize<'de> for Word {
@@ -179,6 +196,16 @@ fn print(report: &Report, output: &mut Output) -> Result<(), Failure> {
         for (reporter, verbs) in &collector.accepted {
             writeln!(output, "reports      {reporter} {}", with_total(verbs))?;
         }
+    }
+    for gatherer in &report.forward {
+        let Gatherer { to, state, sent, accepted, refused, behind, .. } = gatherer;
+        let since = LocalTime::new().long(gatherer.since_unix);
+        let why = gatherer.why.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+        writeln!(output, "passing on   to {to}: {state} since {since}{why}")?;
+        writeln!(
+            output,
+            "             sent {sent}, accepted {accepted}, refused {refused}, behind {behind}"
+        )?;
     }
     let mut lines = vec![
         ["ZONE", "TYPE", "LISTED", "UNLISTED", "OWN", "PROHIBITED", "REFUSED"].map(str::to_owned),

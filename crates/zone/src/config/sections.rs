@@ -9,7 +9,8 @@ use eximrbl_table::{Network, Policy, WEIGHT_MAX};
 use super::error::{Key, Wrong};
 use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
 use super::{
-    Config, DnsSettings, TTL_MAX, TableSettings, WORKERS_MAX, collector, guard, server, zones,
+    Config, DnsSettings, TTL_MAX, TableSettings, WORKERS_MAX, collector, forward, guard, server,
+    zones,
 };
 
 // These are the table's own ranges. They stand here too, so that a number which no policy can hold
@@ -47,7 +48,8 @@ pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
     let zones = zones::check(spec.zone, dns.allow_query.as_deref())?;
     let reporters = collector::reporters(spec.reporter)?;
     let collector = collector::collector(spec.collector, &reporters)?;
-    Ok(Config { table, policy, dns, control, collector, reporters, zones })
+    let forward = spec.forward.map(|spec| forward::check(spec, &reporters)).transpose()?;
+    Ok(Config { table, policy, dns, control, collector, reporters, forward, zones })
 }
 
 /// `[table]`

@@ -21,6 +21,7 @@ pub(super) struct Spec {
     pub(super) collector: Option<CollectorSpec>,
     #[serde(default)]
     pub(super) reporter: Vec<ReporterSpec>,
+    pub(super) forward: Option<ForwardSpec>,
     #[serde(default)]
     pub(super) zone: Vec<ZoneSpec>,
 }
@@ -129,6 +130,21 @@ pub(super) struct ReporterSpec {
     pub(super) seconds_max: Option<i64>,
     pub(super) rate: Option<i64>,
     pub(super) entries: Option<i64>,
+}
+
+/// `[forward]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ForwardSpec {
+    pub(super) to: Option<Vec<String>>,
+    pub(super) name: Option<String>,
+    pub(super) secret_file: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) tls: Option<bool>,
+    pub(super) reporters: Option<Vec<String>>,
+    pub(super) buffer: Option<i64>,
 }
 
 /// `[[zone]]`

@@ -150,6 +150,8 @@ fn the_samples_further_sections_are_good() {
         .flat_map(|line| [line.strip_prefix("## ").unwrap_or(line), "\n"])
         .collect();
     let config = parse(&whole).unwrap();
+    let forward = config.forward.unwrap();
+    assert_eq!((forward.tls, forward.buffer, forward.reporters.len()), (true, 1000, 3));
     let collector = config.collector.unwrap();
     let default = CollectorSettings::default();
     assert_eq!(

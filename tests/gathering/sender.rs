@@ -1,0 +1,49 @@
+//! The mail server that reports.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
+
+use crate::document;
+use crate::frame::Sections;
+use crate::gatherer::{NAME, NUMBER, SECRET};
+use crate::harness::{Lan, Reply, Smtp, run};
+use crate::machine::Machine;
+
+/// Where its secret is, as ACL.md has it.
+pub const KEY: &str = "/etc/exim4/eximrbl.secret";
+
+/// A mail server at 198.51.100.10 with all that ACL.md's blocks need to report.
+pub fn machine(lan: &Lan) -> Machine {
+    let machine = Machine::new(lan, "mx2", 10);
+    machine.write("/etc/exim4/report.acls", &document::example("report.acls"));
+    machine.write(KEY, &format!("{SECRET}\n"));
+    run(Command::new("chown").arg("root:Debian-exim").arg(machine.real(KEY)));
+    run(Command::new("chmod").arg("0640").arg(machine.real(KEY)));
+    machine.host().etc_file("hosts", &format!("127.0.0.1 localhost\n198.51.100.{NUMBER} {NAME}\n"));
+    machine
+}
+
+/// The complete configuration around a block.
+pub fn configuration(id: &str) -> String {
+    around(&document::block(id).text)
+}
+
+/// The same around a text of the test's own.
+pub fn around(text: &str) -> String {
+    let mut sections = Sections::default();
+    sections.add(text);
+    sections.text()
+}
+
+/// A client names two recipients that are refused, and one that is not; gives the replies.
+#[track_caller]
+pub fn be_refused(lan: &Lan, machine: &Machine, client: IpAddr) -> Vec<Reply> {
+    let host = machine.host();
+    let server: IpAddr = if client.is_ipv4() { host.v4.into() } else { host.v6.into() };
+    let mut smtp = Smtp::connect(lan.internet(), client, SocketAddr::new(server, 25));
+    smtp.hello();
+    let replies = smtp.mail(&["nobody@example.org", "other@example.org", "good@example.org"]);
+    smtp.quit();
+    machine.settle();
+    replies
+}
