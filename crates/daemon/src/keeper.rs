@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use eximrbl_dns::Guard;
 use eximrbl_table::{Expiry, Table, UnixSeconds};
-use eximrbl_zone::{Config, ConfigError};
+use eximrbl_zone::{AuditSettings, Config, ConfigError};
 use sd_notify::NotifyState;
 
 use crate::command_line::CommandLine;
@@ -271,12 +271,14 @@ impl Keeper {
 
 /// Keeps the settings that only a restart changes, and says so when they were changed.
 fn keep_fixed(mut new: Config, old: &Config) -> Config {
+    let trail = |config: &Config| config.audit.as_ref().map(|audit| audit.file.clone());
     let fixed = [
         ("table.path", new.table.path != old.table.path),
         ("dns.listen", new.dns.listen != old.dns.listen),
         ("dns.workers", new.dns.workers != old.dns.workers),
         ("dns.user", new.dns.user != old.dns.user),
         ("control.socket", new.control.socket != old.control.socket),
+        ("audit.file", trail(&new) != trail(old)),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -286,6 +288,8 @@ fn keep_fixed(mut new: Config, old: &Config) -> Config {
     new.dns.workers = old.dns.workers;
     new.dns.user.clone_from(&old.dns.user);
     new.control.clone_from(&old.control);
+    let trail = old.audit.as_ref().map(|audit| audit.file.clone());
+    new.audit = trail.map(|file| AuditSettings { file, ..new.audit.unwrap_or_default() });
     new
 }
 

@@ -9,6 +9,7 @@
 //!                                                         ▲   │ expiries, clock: may entries end?
 //! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ─┘   │ writing: only while it works
 //! control: what was counted, on a Unix socket
+//! audit: every change of the table, in a file
 //! ```
 //!
 //! hickory-server's codec, in `eximrbl_dns`, reads the requests and writes the responses; the loops
@@ -22,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod clock;
 mod command_line;
 mod confinement;

@@ -19,7 +19,7 @@ use crate::served::{ServeError, Served, Shared};
 use crate::server::{self, ServerError};
 use crate::table_file::{Origin, TableError, open_or_make};
 use crate::writing::Writer;
-use crate::{holes, log, panics, udp};
+use crate::{audit, holes, log, panics, udp};
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -89,11 +89,14 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let identity = Identity::find(&config.dns.user)?;
     let (_, origin) = open_or_make(&config.table.path, config.table.slots, &identity)?;
     let listeners = listen::bind_all(&config.dns.listen, udp::workers(&config.dns))?;
-    make_control_folder(&config, &identity);
+    make_folder(config.control.socket.as_deref(), &identity);
+    let trail = config.audit.as_ref().map(|audit| audit.file.as_path());
+    make_folder(trail, &identity);
     identity.drop_privileges()?;
     let control = bind_control(&config, &identity);
     let sockets: Vec<_> = control.iter().map(ControlSocket::folder).collect();
-    confine(&config.table.path, Kept { removes: &sockets, ..Kept::default() });
+    let trail: Vec<_> = trail.and_then(Path::parent).into_iter().collect();
+    confine(&config.table.path, Kept { removes: &sockets, writes: &trail, ..Kept::default() });
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
     let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
     identity.give_to_exim(&config.table.path);
@@ -114,14 +117,17 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
             tracing::warn!("the control socket is not served: {error}");
         }
     }
+    if let Err(error) = audit::start(shared.clone()) {
+        tracing::error!("no audit trail, DNS is served without: {error}");
+    }
     let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
     Ok(server::run(keeper, shared, listeners)?)
 }
 
-/// Makes the control socket's folder, for the user that the daemon becomes. It goes with each start
-/// of the machine where systemd does not make it.
-fn make_control_folder(config: &Config, identity: &Identity) {
-    let folder = config.control.socket.as_deref().and_then(Path::parent);
+/// Makes the folder of the control socket, or of the audit trail, for the user that the daemon
+/// becomes, where systemd does not make it. The socket's goes with each start of the machine.
+fn make_folder(file: Option<&Path>, identity: &Identity) {
+    let folder = file.and_then(Path::parent);
     if let Some(folder) = folder.filter(|folder| !folder.exists())
         && let Err(error) = identity.make_directory(folder)
     {

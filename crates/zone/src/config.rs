@@ -49,6 +49,11 @@
 //! [control]
 //! socket = "/run/eximrbl/control" # "" for none
 //!
+//! [audit]                         # no trail without this section
+//! file = "/var/log/eximrbl/audit.jsonl"
+//! size = "64M"                    # then it becomes an older one; 0 where logrotate sees to it
+//! keep = 5                        # older ones
+//!
 //! [[zone]]                        # at least one
 //! name = "rbl.example.org"
 //! list = "black"                  # or "white"
@@ -61,6 +66,7 @@
 //! allow_query = ["192.0.2.0/24"]
 //! ```
 
+mod audit;
 mod document;
 mod error;
 mod guard;
@@ -74,6 +80,7 @@ use std::path::{Path, PathBuf};
 
 use eximrbl_table::{CreateOptions, DEFAULT_PATH, Network, Policy};
 
+pub use audit::{AUDIT_PATH, AuditSettings};
 pub use error::ConfigError;
 pub use server::{CONTROL_PATH, ControlSettings, TcpSettings};
 
@@ -99,6 +106,8 @@ pub struct Config {
     pub dns: DnsSettings,
     /// `[control]`
     pub control: ControlSettings,
+    /// `[audit]`; `None` for no trail.
+    pub audit: Option<AuditSettings>,
     /// `[[zone]]`, at least one, no name twice.
     pub zones: Vec<ZoneSettings>,
 }
@@ -272,6 +281,7 @@ impl Config {
             policy: Policy::default(),
             dns: DnsSettings { listen, ..DnsSettings::default() },
             control: ControlSettings { socket: None },
+            audit: None,
             zones,
         })
     }

@@ -18,6 +18,7 @@ pub(super) struct Spec {
     pub(super) dns: DnsSpec,
     #[serde(default)]
     pub(super) control: ControlSpec,
+    pub(super) audit: Option<AuditSpec>,
     #[serde(default)]
     pub(super) zone: Vec<ZoneSpec>,
 }
@@ -92,6 +93,16 @@ pub(super) struct TcpSpec {
 #[serde(deny_unknown_fields)]
 pub(super) struct ControlSpec {
     pub(super) socket: Option<String>,
+}
+
+/// `[audit]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditSpec {
+    pub(super) file: Option<String>,
+    /// Bytes as a number, or as text with a unit.
+    pub(super) size: Option<toml::Value>,
+    pub(super) keep: Option<i64>,
 }
 
 /// `[[zone]]`

@@ -121,7 +121,9 @@ fn the_sample_shows_the_defaults() {
     let with_defaults: String = sample
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
+                setting
+            }
             _ => line,
         })
         .filter(|line| {
@@ -138,7 +140,46 @@ fn the_sample_shows_the_defaults() {
     assert_eq!(told.policy, plain.policy);
     assert_eq!(told.dns, plain.dns);
     assert_eq!(told.control, plain.control);
+    assert_eq!((plain.audit, told.audit), (None, Some(AuditSettings::default())));
     assert_eq!(told.zones, plain.zones);
+}
+
+/// In all forms that a size may have. Caught: K as a thousand; a size of 0 as a limit.
+#[test]
+fn the_trails_size_is_a_number_or_has_a_unit() {
+    let audit =
+        |text: &str| parse(&format!("{SMALLEST}[audit]\n{text}\n")).map(|it| it.audit.unwrap());
+    for (text, size) in [
+        ("", Some(67_108_864)),
+        ("size = 4096", Some(4096)),
+        ("size = \"8192\"", Some(8192)),
+        ("size = \"4K\"", Some(4096)),
+        ("size = \"1024G\"", Some(1 << 40)),
+        ("size = 0", None),
+        ("size = \"0\"", None),
+    ] {
+        assert_eq!(audit(text).unwrap().size, size, "{text}");
+    }
+    for bad in [
+        "-1",
+        "4095",
+        "\"\"",
+        "\"K\"",
+        "\"+4K\"",
+        "\"4k\"",
+        "\"1025G\"",
+        "\"99999999999999999999\"",
+        "\"99999999999999999G\"",
+        "[]",
+    ] {
+        assert!(audit(&format!("size = {bad}")).is_err(), "{bad}");
+    }
+    let named = audit("file = \"/srv/trail\"\nkeep = 1000").unwrap();
+    assert_eq!(
+        named,
+        AuditSettings { file: "/srv/trail".into(), size: Some(64 << 20), keep: 1000 }
+    );
+    assert_eq!(parse(SMALLEST).unwrap().audit, None);
 }
 
 #[test]
