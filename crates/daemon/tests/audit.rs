@@ -178,6 +178,46 @@ fn every_change_tells_who_and_why() {
     assert_eq!(daemon.ask("3.2.0.192.rbl.example", A).addresses(), [[127, 0, 0, 2]]);
 }
 
+/// docs/audit.md is a promise. Caught: a key that it does not name.
+#[test]
+fn the_keys_are_those_of_the_document() {
+    let document = include_str!("../../../docs/audit.md");
+    let rows = |title: &str| {
+        let (_, rows) = document.split_once(title).unwrap();
+        let rows = rows.lines().skip(1).take_while(|line| line.starts_with('|'));
+        let mut first: Vec<_> =
+            rows.filter_map(|line| Some(line.split('`').nth(1)?.to_owned())).collect();
+        first.sort();
+        first
+    };
+    let keys = |object: &Value| -> Vec<_> { object.as_object().unwrap().keys().cloned().collect() };
+    let stage = Stage::new();
+    let _daemon = stage.start("");
+    report(&stage.table(), "192.0.2.1", "rcpt", LOCAL, 1);
+    for line in stage.wait_for_network("192.0.2.1") {
+        assert_eq!(keys(&line), rows("| key | value |"));
+        if !line["network"].is_null() {
+            assert_eq!(keys(&line["entry"]), rows("| key of `entry` | value |"));
+        }
+    }
+    let mut kinds = [
+        "added",
+        "begun",
+        "evicted",
+        "expired",
+        "extended",
+        "forgiven",
+        "found",
+        "lost",
+        "replaced",
+        "resumed",
+        "white_ended",
+        "whitened",
+    ];
+    kinds.sort_unstable();
+    assert_eq!(rows("| `kind` | means |"), kinds);
+}
+
 /// Of an address that lost its place to another one. Caught: an evicted one that is told as expired.
 #[test]
 fn whose_report_took_anothers_place_is_told() {
