@@ -6,7 +6,7 @@ mod common;
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -268,6 +268,10 @@ fn a_restart_neither_repeats_nor_leaves_out() {
         for last in 50..60 {
             report(&table, &format!("192.0.{round}.{last}"), "rcpt", LOCAL, 1);
         }
+        if round == 1 {
+            // The lines alone must do.
+            fs::remove_file(stage.place.path("table.audit")).unwrap();
+        }
         if round == 3 {
             older = stage.lines();
             fs::rename(&stage.file, stage.older(7)).unwrap();
@@ -433,7 +437,8 @@ fn a_file_that_was_renamed_or_removed_is_made_anew() {
     assert_eq!(fourth.len(), 1, "{fourth:?}");
 }
 
-/// The sample that ships, by Debian's logrotate, twice. Caught: a `su` that cannot write the folder.
+/// The sample that ships, by Debian's logrotate, twice. Caught: a descriptor that is kept; a sample that
+/// compresses the youngest.
 #[test]
 fn logrotate_does_what_the_sample_says() {
     if !is_root() {
@@ -504,7 +509,8 @@ fn only_a_regular_file_is_written() {
     fs::create_dir(folder).unwrap();
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
     let target = stage.place.path("target");
-    OpenOptions::new().create(true).write(true).mode(0o666).open(&target).unwrap();
+    fs::write(&target, "").unwrap();
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o666)).unwrap();
     symlink(&target, &stage.file).unwrap();
     let daemon = stage.start("");
     let table = stage.table();
