@@ -22,6 +22,7 @@ packages=(
     faketime                   # sets the time for programs under test
     iproute2 procps            # namespaces, ss, sysctl
     strace                     # counts Exim's system calls
+    logrotate                  # renames the audit trail
     systemd                    # checks the unit file; a container may lack it
 )
 packages+=("$@")
@@ -37,6 +38,7 @@ declare -A services=(
     [spamassassin-maintenance.timer]=spamassassin
     [rbldnsd.service]=rbldnsd
     [pdns.service]=pdns-server
+    [logrotate.timer]=logrotate
 )
 
 die() {

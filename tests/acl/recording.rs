@@ -15,7 +15,9 @@ pub fn list(machine: &Machine, number: u8) {
     let table = machine.table();
     let reason = table.reason(Name::new(b"manual").unwrap(), true);
     let network = Network::host(client(number));
-    table.record(&Report { network, reason, reporter: ADMIN, weight: Some(1), seconds: None }, now()).unwrap();
+    table
+        .record(&Report { network, reason, reporter: ADMIN, weight: Some(1), seconds: None }, now())
+        .unwrap();
 }
 
 /// Runs a case and gives the server.
@@ -83,7 +85,8 @@ fn no_login_undoes_what_was_set_by_hand_without_end() {
     let lan = Lan::new();
     let mut machine = Machine::new(&lan, "primary", 10);
     let (listed, white) = (Network::host(client(7)), Network::host(client(8)));
-    let report = Report { network: listed, reason: 1, reporter: ADMIN, weight: None, seconds: None };
+    let report =
+        Report { network: listed, reason: 1, reporter: ADMIN, weight: None, seconds: None };
     machine.table().record_endless(&report, now()).unwrap();
     machine.table().white(white, None, ADMIN, now()).unwrap();
     for id in ["forgive", "allow"] {

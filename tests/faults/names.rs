@@ -75,15 +75,26 @@ fn reporters_used_up() {
     bits.splice(0..0, [0, 1]);
     let now = now();
     for (reports, &reporter) in bits.iter().enumerate() {
-        let report =
-            Report { network: CLIENT.parse().unwrap(), reason: reporter, reporter, weight: None, seconds: None };
+        let report = Report {
+            network: CLIENT.parse().unwrap(),
+            reason: reporter,
+            reporter,
+            weight: None,
+            seconds: None,
+        };
         table.record(&report, now).unwrap();
         let entry = stage.entry(CLIENT).unwrap();
         assert_eq!(entry.reporters.count_ones() as usize, reports + 1);
         assert_eq!(entry.reasons, entry.reporters);
     }
     assert_eq!(stage.entry(CLIENT).unwrap().reporters, u64::MAX);
-    let report = Report { network: OTHER.parse().unwrap(), reason: 63, reporter: 63, weight: None, seconds: None };
+    let report = Report {
+        network: OTHER.parse().unwrap(),
+        reason: 63,
+        reporter: 63,
+        weight: None,
+        seconds: None,
+    };
     table.record(&report, now).unwrap();
     let entry = stage.entry(OTHER).unwrap();
     assert_eq!((entry.reasons, entry.reporters), (1 << 63, 1 << 63), "from its first report on");

@@ -84,8 +84,13 @@ fn change_something(table: &WritableTable, random: &mut Random) {
         // Most of these end a whitelisting, or soon nobody else would find room.
         1 => table.white(network, Some(if random.below(4) == 0 { 60 } else { 0 }), 0, now()),
         weight => {
-            let report =
-                Report { network, reason: weight as u8, reporter: 0, weight: Some(weight as u32), seconds: None };
+            let report = Report {
+                network,
+                reason: weight as u8,
+                reporter: 0,
+                weight: Some(weight as u32),
+                seconds: None,
+            };
             table.record(&report, now()).map(drop)
         }
     };

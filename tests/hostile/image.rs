@@ -196,8 +196,13 @@ fn fill(table: &WritableTable, now: UnixSeconds) {
     table.set_policy(&policy).unwrap();
     let reason = |name: &str| table.reason(Name::new(name.as_bytes()).unwrap(), true);
     let record = |text: &str, name: &str, reporter| {
-        let report =
-            Report { network: network(text), reason: reason(name), reporter, weight: Some(100), seconds: None };
+        let report = Report {
+            network: network(text),
+            reason: reason(name),
+            reporter,
+            weight: Some(100),
+            seconds: None,
+        };
         table.record(&report, now).unwrap();
     };
     for client in LISTED {

@@ -93,7 +93,13 @@ fn torture(kind: Kind, slots: usize, kills: usize, per_epoch: usize) {
 fn record_without_end(field: &Field) {
     for key in field.kept() {
         let (network, reporter) = (field.network(key), dictionary::ADMIN);
-        let report = Report { network, reason: dictionary::REJECT_BIT, reporter, weight: Some(1), seconds: None };
+        let report = Report {
+            network,
+            reason: dictionary::REJECT_BIT,
+            reporter,
+            weight: Some(1),
+            seconds: None,
+        };
         field.tally.begun(key).fetch_add(1, Ordering::SeqCst);
         field.stage.table.record_endless(&report, now()).unwrap();
         field.tally.acknowledged(key).fetch_add(1, Ordering::SeqCst);

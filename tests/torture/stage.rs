@@ -157,8 +157,13 @@ impl Stage {
         let live = self.look(now).entries.len();
         for i in live..SLOTS {
             let newcomer = format!("45.0.0.{i}").parse().unwrap();
-            let report =
-                eximrbl_table::Report { network: newcomer, reason: 1, reporter: 0, weight: None, seconds: None };
+            let report = eximrbl_table::Report {
+                network: newcomer,
+                reason: 1,
+                reporter: 0,
+                weight: None,
+                seconds: None,
+            };
             self.table.record(&report, now).unwrap();
         }
         assert_eq!(self.look(now).entries.len(), SLOTS, "a slot is out of use");

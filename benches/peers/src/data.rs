@@ -78,7 +78,8 @@ impl Data {
             for address in addresses.chain(self.networks_64().map(IpAddr::V6)) {
                 let network = table.client_network(address);
                 // 1,008 rejections: a week.
-                let report = Report { network, reason: 1, reporter: 0, weight: Some(1008), seconds: None };
+                let report =
+                    Report { network, reason: 1, reporter: 0, weight: Some(1008), seconds: None };
                 table
                     .record(&report, now)
                     .map_err(|refusal| anyhow::anyhow!("{address}: {refusal:?}"))?;

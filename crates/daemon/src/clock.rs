@@ -167,11 +167,13 @@ mod tests {
         looks.filter(|&run| clock.judge(at(run, wrong), MADE) == Trust::Steady).collect()
     }
 
+    /// Caught: a start that counts from the first look.
     #[test]
     fn a_steady_clock_is_trusted_from_the_first_look_on() {
         assert_eq!(trusted(&mut watched(5000, 0), 5000, 5010, 0).len(), 10);
     }
 
+    /// Caught: no wait after the start of the machine.
     #[test]
     fn after_the_machines_start_it_must_be_steady_for_a_minute() {
         let mut clock = watched(5, 0);
@@ -184,6 +186,8 @@ mod tests {
         assert_eq!(trusted(&mut clock, 31, 95, 0), (90..95).collect::<Vec<_>>());
     }
 
+    /// Caught: a comparison with the last step instead of
+    /// the time that was trusted last.
     #[test]
     fn a_year_forward_and_back_is_never_trusted_and_forgotten_after_a_minute() {
         let mut clock = watched(5000, 0);
@@ -195,6 +199,8 @@ mod tests {
         assert_eq!(trusted(&mut clock, 5400, 5470, 0), (5460..5470).collect::<Vec<_>>());
     }
 
+    /// Caught: silence that counts for nothing; no end of the
+    /// wait.
     #[test]
     fn a_start_a_year_ahead_of_the_tables_last_record_is_believed_after_an_hour() {
         let mut clock = watched(5000, YEAR);
@@ -207,6 +213,7 @@ mod tests {
         assert_eq!(trusted(&mut clock, 5100, 5300, 0).first(), Some(&5200));
     }
 
+    /// Caught: silence of a week to the second; a last record that is ahead.
     #[test]
     fn a_start_on_a_new_table_or_after_a_quiet_week_doubts_nothing() {
         for last in [None, Some(at(5000, -SILENCE).now), Some(at(5000, YEAR).now)] {
@@ -215,6 +222,8 @@ mod tests {
         }
     }
 
+    /// Caught: a wait as long as the step; a comparison with the first time
+    /// that was trusted for ever.
     #[test]
     fn a_clock_that_stays_a_year_ahead_is_believed_after_an_hour() {
         let mut clock = watched(5000, 0);
@@ -224,6 +233,7 @@ mod tests {
         assert_eq!(clock.judge(at(9000, 0), MADE), Trust::Held(Cause::Set(-YEAR)));
     }
 
+    /// Caught: a step back that takes as long as one forward.
     #[test]
     fn a_day_back_takes_a_minute_and_a_quarter_of_an_hour_forward_as_long() {
         let mut clock = watched(200_000, 0);
@@ -234,6 +244,7 @@ mod tests {
         assert_eq!(trusted(&mut clock, 5001, 7000, 900).first(), Some(&5901));
     }
 
+    /// Caught: no look at the table's making; one that is a second off.
     #[test]
     fn a_clock_from_before_the_table_is_never_trusted() {
         let at =
@@ -245,6 +256,7 @@ mod tests {
     }
 
     /// Neither a leap second, nor a look that comes late, nor seconds that end at different times.
+    /// Caught: any second as a step; a comparison with the look before.
     #[test]
     fn trifles_are_no_steps() {
         let mut clock = watched(5000, 0);
@@ -256,6 +268,7 @@ mod tests {
     }
 
     /// Its words are checked here; that it is asked before a sweep, by the tests of the program.
+    /// Caught: a time since the start that stands still; another time of day than the table's.
     #[test]
     fn the_present_is_what_the_system_says() {
         let (first, second) = (Moment::present(), Moment::present());

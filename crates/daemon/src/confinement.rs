@@ -86,12 +86,14 @@ mod tests {
     /// What works in a confined thread, and what is refused. The other threads stay free.
     fn confined(table: &Path, control: &Path, probe: impl FnOnce() + Send) {
         std::thread::scope(|scope| {
-            let thread = scope.spawn(|| match try_confine(table, Kept { removes: &[control], ..Kept::default() }).unwrap() {
-                RulesetStatus::NotEnforced => eprintln!("not run: this kernel has no Landlock"),
-                RulesetStatus::FullyEnforced => probe(),
-                // What was asked for and is missing depends on the kernel's age.
-                RulesetStatus::PartiallyEnforced => {
-                    eprintln!("not run: this kernel's Landlock is older than Linux 6.12");
+            let thread = scope.spawn(|| {
+                match try_confine(table, Kept { removes: &[control], ..Kept::default() }).unwrap() {
+                    RulesetStatus::NotEnforced => eprintln!("not run: this kernel has no Landlock"),
+                    RulesetStatus::FullyEnforced => probe(),
+                    // What was asked for and is missing depends on the kernel's age.
+                    RulesetStatus::PartiallyEnforced => {
+                        eprintln!("not run: this kernel's Landlock is older than Linux 6.12");
+                    }
                 }
             });
             thread.join().unwrap();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use eximrbl_dns::Guard;
 use eximrbl_table::{Expiry, Table, UnixSeconds};
-use eximrbl_zone::{Config, ConfigError};
+use eximrbl_zone::{AuditSettings, Config, ConfigError};
 use sd_notify::NotifyState;
 
 use crate::collector::{Material, MaterialError};
@@ -285,6 +285,7 @@ fn keep_fixed(mut new: Config, old: &Config, can_forward: bool) -> Config {
         let collector = config.collector.clone();
         collector.map(|collector| (collector.tcp, collector.udp, collector.tls, collector.unix))
     };
+    let trail = |config: &Config| config.audit.as_ref().map(|audit| audit.file.clone());
     let fixed = [
         ("table.path", new.table.path != old.table.path),
         ("dns.listen", new.dns.listen != old.dns.listen),
@@ -293,6 +294,7 @@ fn keep_fixed(mut new: Config, old: &Config, can_forward: bool) -> Config {
         ("control.socket", new.control.socket != old.control.socket),
         ("where [collector] listens", places(&new) != places(old)),
         ("forward", new.forward.is_some() && !can_forward),
+        ("audit.file", trail(&new) != trail(old)),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -312,6 +314,8 @@ fn keep_fixed(mut new: Config, old: &Config, can_forward: bool) -> Config {
         (new, old) => new.clone_from(old),
     }
     new.forward = new.forward.filter(|_| can_forward);
+    let trail = old.audit.as_ref().map(|audit| audit.file.clone());
+    new.audit = trail.map(|file| AuditSettings { file, ..new.audit.unwrap_or_default() });
     new
 }
 

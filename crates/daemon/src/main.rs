@@ -10,6 +10,7 @@
 //! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ─┘   │ writing: only while it works
 //! control: what was counted, on a Unix socket
 //! forward: passes this host's reports on to others, when the configuration wants it
+//! audit: every change of the table, in a file
 //! ```
 //!
 //! hickory-server's codec, in `eximrbl_dns`, reads the requests and writes the responses; the loops
@@ -23,6 +24,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod clock;
 mod collector;
 mod command_line;

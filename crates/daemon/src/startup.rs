@@ -22,7 +22,7 @@ use crate::served::{ServeError, Served, Shared};
 use crate::server::{self, ServerError};
 use crate::table_file::{Origin, TableError, open_or_make};
 use crate::writing::Writer;
-use crate::{holes, log, panics, udp};
+use crate::{audit, holes, log, panics, udp};
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -103,14 +103,17 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let listeners = listen::bind_all(&config.dns.listen, udp::workers(&config.dns))?;
     let mut collecting = config.collector.as_ref().map(Sockets::bind).transpose()?;
     let report_path = config.collector.as_ref().and_then(|collector| collector.unix.as_deref());
-    make_folder(config.control.socket.as_deref(), &identity);
-    make_folder(report_path, &identity);
+    let trail = config.audit.as_ref().map(|audit| audit.file.as_path());
+    for file in [config.control.socket.as_deref(), report_path, trail] {
+        make_folder(file, &identity);
+    }
     identity.drop_privileges()?;
     let control = bind_control(&config, &identity);
     let reports = report_path.and_then(|path| bind_reports(path, &identity));
     let sockets: Vec<_> = control.iter().chain(&reports).map(ControlSocket::folder).collect();
+    let trail: Vec<_> = trail.and_then(Path::parent).into_iter().collect();
     let connects = config.forward.is_some();
-    confine(&config.table.path, Kept { removes: &sockets, connects, ..Kept::default() });
+    confine(&config.table.path, Kept { removes: &sockets, writes: &trail, connects });
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
     let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
     identity.give_to_exim(&config.table.path);
@@ -147,6 +150,9 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
         collector::start(sockets, material, shared.clone(), counts).map_err(StartError::Reports)?;
     }
     let forwarder = start_forwarder(&config, &shared, standings);
+    if let Err(error) = audit::start(shared.clone()) {
+        tracing::error!("no audit trail, DNS is served without: {error}");
+    }
     let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
     let ended = server::run(keeper, shared, listeners);
     if let Some(forwarder) = forwarder {
@@ -167,10 +173,10 @@ fn start_forwarder(
         .ok()
 }
 
-/// Makes a socket's folder, for the user that the daemon becomes. It goes with each start of the
-/// machine where systemd does not make it.
-fn make_folder(socket: Option<&Path>, identity: &Identity) {
-    let folder = socket.and_then(Path::parent);
+/// Makes the folder of a socket, or of the audit trail, for the user that the daemon becomes, where
+/// systemd does not make it. A socket's goes with each start of the machine.
+fn make_folder(file: Option<&Path>, identity: &Identity) {
+    let folder = file.and_then(Path::parent);
     if let Some(folder) = folder.filter(|folder| !folder.exists())
         && let Err(error) = identity.make_directory(folder)
     {

@@ -102,7 +102,8 @@ fn fill(table: &Path, clients: u32) {
     for client in 0..clients {
         let address = std::net::Ipv4Addr::from(0x0b00_0000 + client);
         let network = address.to_string().parse().unwrap();
-        let report = Report { network, reason: 1, reporter: dictionary::LOCAL, weight: None, seconds: None };
+        let report =
+            Report { network, reason: 1, reporter: dictionary::LOCAL, weight: None, seconds: None };
         table.record(&report, now()).unwrap();
     }
 }

@@ -30,7 +30,9 @@ static SERVICES: LazyLock<[Service; 4]> = LazyLock::new(|| {
     let record = |network: &str, name: &str, reporter| {
         let network: Network = network.parse().unwrap();
         let weight = Some(2);
-        table.record(&Report { network, reason: reason(name), reporter, weight, seconds: None }, NOW).unwrap();
+        table
+            .record(&Report { network, reason: reason(name), reporter, weight, seconds: None }, NOW)
+            .unwrap();
     };
     record("192.0.2.1", "auth", 0);
     record("192.0.2.1", "spam", 0);

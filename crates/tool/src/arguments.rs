@@ -13,6 +13,8 @@ use eximrbl_zone::config::CONTROL_PATH;
 use crate::help;
 
 pub(crate) use exchange::{Export, Import, Target};
+/// Where eximrbld has its configuration.
+const CONFIG_PATH: &str = "/etc/eximrbl/eximrbl.toml";
 
 /// Inspect and change the shared table of clients that Exim rejects
 ///
@@ -60,11 +62,7 @@ pub(crate) enum Command {
     ///
     /// The decision is the one that DNS and Exim's rbl_listed give, taken by the same code.
     #[command(after_long_help = help::SHOW)]
-    Show {
-        /// The client's address, or a network such as 192.0.2.0/24
-        #[arg(value_name = "IP")]
-        address: Network,
-    },
+    Show(Show),
 
     /// List the entries of the table
     ///
@@ -198,6 +196,30 @@ pub(crate) struct Info {
     /// The control socket of eximrbld: `socket` in `[control]` of its configuration
     #[arg(long, value_name = "PATH", requires = "daemon", default_value = CONTROL_PATH)]
     pub(crate) control: PathBuf,
+}
+
+/// Arguments of `show`.
+#[derive(Args)]
+pub(crate) struct Show {
+    /// The client's address, or a network such as 192.0.2.0/24
+    #[arg(value_name = "IP")]
+    pub(crate) address: Network,
+    /// Show what was done about it as well, by whom and why: from the audit trail of eximrbld
+    #[arg(long)]
+    pub(crate) history: bool,
+    #[command(flatten)]
+    pub(crate) trail: Trail,
+}
+
+/// Where the audit trail is.
+#[derive(Args)]
+pub(crate) struct Trail {
+    /// The audit trail's file [default: the one that the configuration names]
+    #[arg(long, value_name = "FILE", requires = "history", conflicts_with = "config")]
+    pub(crate) audit: Option<PathBuf>,
+    /// The configuration of eximrbld, whose section [audit] names the trail
+    #[arg(long, value_name = "FILE", requires = "history", default_value = CONFIG_PATH)]
+    pub(crate) config: PathBuf,
 }
 
 /// Arguments of `list`.

@@ -122,6 +122,15 @@ pub(crate) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// The audit trail was not read.
+    #[error("{}: the audit trail cannot be read: {source}; eximrbld writes it with [audit] in its \
+             configuration, for root and the members of its group", path.display())]
+    Trail {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Standard output took no more.
     #[error("standard output: {0}")]
     Output(#[from] io::Error),

@@ -97,6 +97,11 @@ as a whole: entries for parts of it do not count; `eximrbl list NETWORK` shows t
 A listing ends before its entry's life does: with less than the policy's floor (60 s) left, the
 entry counts as gone. So `listed` names an earlier time than `life left`.
 
+With --history, what was done about it follows, the newest last: reports, by whom and why; who lifted
+or whitelisted it; changes of networks around it. It is read from eximrbld's audit trail and its
+older files, also those that logrotate has compressed; where there is no trail, from the last 65536
+changes, which the table keeps. `life until` is as it was when the line was written.
+
 Exit status: 0 listed, 1 not listed, 2 error.
 
 JSON keys:
@@ -113,9 +118,13 @@ JSON keys:
              last last_unix reasons [] reporters []
   lifted     the black entry that a white one lifts, or null
   dns_name   the name to ask for under a zone, null for networks
+  history    with --history: source (audit or table), files [], problem (why there is no trail, or
+             not all of it, or null), skipped (lines that were not understood), changes [], each
+             with the keys of the trail's lines: docs/audit.md
 
 Examples:
   eximrbl show 192.0.2.1
+  eximrbl show 192.0.2.1 --history
   eximrbl show 2001:db8:1:2::25
   eximrbl show 192.0.2.0/24
   if eximrbl show 192.0.2.1 >/dev/null; then echo listed; fi";

@@ -15,6 +15,7 @@ mod commands;
 mod failure;
 mod headline;
 mod help;
+mod history;
 mod json;
 mod output;
 mod standing;

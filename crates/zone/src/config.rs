@@ -84,6 +84,10 @@
 //! tls = true                      # false to loopback addresses only
 //! reporters = ["local", "collector", "rejectlog"] # and "admin"
 //! buffer = 1000                   # lines that wait for their answer
+//! [audit]                         # no trail without this section
+//! file = "/var/log/eximrbl/audit.jsonl"
+//! size = "64M"                    # then it becomes an older one; 0 where logrotate sees to it
+//! keep = 5                        # older ones
 //!
 //! [[zone]]                        # at least one
 //! name = "rbl.example.org"
@@ -97,6 +101,7 @@
 //! allow_query = ["192.0.2.0/24"]
 //! ```
 
+mod audit;
 mod collector;
 mod document;
 mod error;
@@ -112,6 +117,7 @@ use std::path::{Path, PathBuf};
 
 use eximrbl_table::{CreateOptions, DEFAULT_PATH, Network, Policy};
 
+pub use audit::{AUDIT_PATH, AuditSettings};
 pub use collector::{CollectorSettings, REPORTERS_MAX, ReporterSettings, TlsIdentity};
 pub use error::ConfigError;
 pub use forward::{ForwardSettings, Gatherer, GathererHost};
@@ -145,6 +151,8 @@ pub struct Config {
     pub reporters: Vec<ReporterSettings>,
     /// `[forward]`; `None` when it is left out.
     pub forward: Option<ForwardSettings>,
+    /// `[audit]`; `None` for no trail.
+    pub audit: Option<AuditSettings>,
     /// `[[zone]]`, at least one, no name twice.
     pub zones: Vec<ZoneSettings>,
 }
@@ -321,6 +329,7 @@ impl Config {
             collector: None,
             reporters: Vec::new(),
             forward: None,
+            audit: None,
             zones,
         })
     }

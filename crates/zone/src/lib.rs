@@ -27,7 +27,7 @@ pub mod zone;
 
 pub use answer::{Answer, Authority, QueryType, Subject, answer};
 pub use config::{
-    CollectorSettings, Config, ConfigError, ControlSettings, CookieUse, DnsSettings,
+    AuditSettings, CollectorSettings, Config, ConfigError, ControlSettings, CookieUse, DnsSettings,
     ForwardSettings, Gatherer, GathererHost, RateLimit, ReporterSettings, TableSettings,
     TcpSettings, TlsIdentity, ZoneSettings,
 };

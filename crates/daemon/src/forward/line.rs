@@ -60,8 +60,10 @@ impl Lines {
 
     /// What is passed on of a change.
     pub(super) fn of_event(&mut self, event: &Event, table: &Table) -> Passed {
-        // What ran out or was evicted here runs out there by itself.
-        let is_report = !matches!(event.kind, EventKind::Evicted | EventKind::Expired);
+        // What ran out or was evicted here runs out there by itself; what is taken out of entries here is
+        // this administrator's doing, and the gatherer's has his own purge.
+        let left_out = [EventKind::Evicted, EventKind::Expired, EventKind::Reduced];
+        let is_report = !left_out.contains(&event.kind);
         if !is_report || !self.is_own(event.reporter, table) {
             return Passed::Nothing;
         }
@@ -78,7 +80,9 @@ impl Lines {
             }
             EventKind::WhiteEnded => Order::White { address, seconds: Some(0) },
             EventKind::Forgiven => Order::Forgive { address },
-            EventKind::Evicted | EventKind::Expired => return Passed::Nothing,
+            EventKind::Evicted | EventKind::Expired | EventKind::Reduced => {
+                return Passed::Nothing;
+            }
         })
     }
 

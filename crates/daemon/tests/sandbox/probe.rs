@@ -30,8 +30,9 @@ struct Probe {
 }
 
 /// What the daemon does need.
-const NEEDED: [Probe; 6] = [
+const NEEDED: [Probe; 7] = [
     probe("write its folder", &[], || fs::write("/var/lib/eximrbl/probe", "x")),
+    probe("write its trail's folder", &[], || fs::write("/var/log/eximrbl/probe", "x")),
     probe("bind port 53", &[], || TcpListener::bind("127.0.0.1:53").map(drop)),
     probe("read its configuration", &[], || fs::read("/etc/eximrbl/eximrbl.toml").map(drop)),
     probe("know its pid namespace", &[], || fs::metadata("/proc/self/ns/pid").map(drop)),

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use eximrbl_table::{CreateOptions, Name, Report, Table, WritableTable, dictionary, now};
+use eximrbl_zone::config::AUDIT_PATH;
 
 use crate::machine::Machine;
 use crate::{UNIT, can_run, make_user};
 
 const CONFIGURATION: &str = "version = 1\n[dns]\nlisten = [\"127.0.0.1:53\", \"[::1]:53\"]\n\
-    [policy]\nbase_ttl = 600\n[table]\nslots = 4096\n";
+    [policy]\nbase_ttl = 600\n[table]\nslots = 4096\n[audit]\n";
 const ZONE: &str = "[[zone]]\nname = \"rbl.example\"\n";
 /// Names a table to the program of this test when it is run to resize it.
 const MARK: &str = "EXIMRBL_RESIZE";
@@ -30,7 +31,10 @@ fn record(path: &Path, client: &str, reason: &str) {
     let reason = table.reason(Name::new(reason.as_bytes()).unwrap(), true);
     let network = client.parse().unwrap();
     table
-        .record(&Report { network, reason, reporter: dictionary::LOCAL, weight: None, seconds: None }, now())
+        .record(
+            &Report { network, reason, reporter: dictionary::LOCAL, weight: None, seconds: None },
+            now(),
+        )
         .unwrap();
 }
 
@@ -67,7 +71,8 @@ fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
     machine.succeed("systemctl start eximrbld");
     let journal = machine.journal("eximrbld");
     assert!(journal.contains("INFO ready"), "{journal}");
-    assert!(journal.contains("writes in /var/lib/eximrbl alone, by Landlock"), "{journal}");
+    let writes = "writes in /var/lib/eximrbl, /var/log/eximrbl alone, by Landlock";
+    assert!(journal.contains(writes), "{journal}");
     assert!(!journal.contains("WARN") && !journal.contains("ERROR"), "{journal}");
     let made = machine.succeed(&format!("stat -c '%a %U:%G' /var/lib/eximrbl {PATH}"));
     assert_eq!(made, "755 eximrbl:eximrbl\n660 eximrbl:Debian-exim\n");
@@ -89,6 +94,7 @@ fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
     }
 
     controlled(&machine);
+    audited(&machine);
     reload(&machine);
     replaced(&machine);
     swept(&machine);
@@ -99,6 +105,19 @@ fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
     machine.succeed("systemctl stop eximrbld");
     assert_eq!(machine.succeed("systemctl show -P Result eximrbld"), "success\n");
     assert!(!machine.path(CONTROL).exists());
+}
+
+/// The trail in its default place, for nobody but the daemon's group; and renamed, as logrotate does.
+fn audited(machine: &Machine) {
+    let trail = machine.path(AUDIT_PATH);
+    let text = || fs::read_to_string(&trail).unwrap_or_default();
+    wait_until("the trail has the first entry", || text().contains("\"network\":\"192.0.2.1\""));
+    let folder = Path::new(AUDIT_PATH).parent().unwrap().display();
+    let made = machine.succeed(&format!("stat -c '%a %U:%G' {folder} {AUDIT_PATH}"));
+    assert_eq!(made, "750 eximrbl:eximrbl\n640 eximrbl:eximrbl\n");
+    machine.succeed(&format!("mv {AUDIT_PATH} {AUDIT_PATH}.1"));
+    record(&machine.path(PATH), "192.0.2.11", "rcpt");
+    wait_until("there is a new file", || text().contains("\"network\":\"192.0.2.11\""));
 }
 
 /// The control socket in its default place, for Exim's group.

@@ -3,27 +3,47 @@
 use std::io::Write;
 use std::path::Path;
 
-use eximrbl_table::{Entry, Network, Table};
+use eximrbl_table::{Entry, Table};
+use serde::Serialize;
 
 use super::Finding;
+use crate::arguments::Show;
 use crate::failure::Failure;
 use crate::headline::{end, headline};
+use crate::history::{self, History};
 use crate::json::{Dictionaries, StandingObject};
 use crate::output::Output;
 use crate::standing::{Inquiry, Standing, listing_left};
 use crate::text::{self, LocalTime};
 
-/// Prints the standing of an address or network.
-pub(super) fn run(path: &Path, asked: Network, output: &mut Output) -> Result<Finding, Failure> {
+/// Prints the standing of an address or network, and its history if that is wanted.
+pub(super) fn run(path: &Path, show: &Show, output: &mut Output) -> Result<Finding, Failure> {
     let table = Table::open(path)?;
-    let inquiry = Inquiry::new(&table, asked, eximrbl_table::now());
+    let inquiry = Inquiry::new(&table, show.address, eximrbl_table::now());
     let names = Dictionaries::of(&table);
+    let history = match show.history {
+        true => Some(History::of(show.address, &show.trail, &table)?),
+        false => None,
+    };
     if output.json() {
-        output.object(&StandingObject::new(&inquiry, &names))?;
+        let standing = StandingObject::new(&inquiry, &names);
+        output.object(&ShownObject { standing, history: history.as_ref() })?;
     } else {
         print(&inquiry, &names, output)?;
+        if let Some(history) = &history {
+            history::print(history, inquiry.key, output)?;
+        }
     }
     Ok(Finding::of(inquiry.standing.is_listed()))
+}
+
+/// The standing, with the history if that is wanted.
+#[derive(Serialize)]
+struct ShownObject<'a> {
+    #[serde(flatten)]
+    standing: StandingObject<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<&'a History>,
 }
 
 /// The sentence, and under it the entries behind it.

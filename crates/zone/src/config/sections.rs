@@ -9,8 +9,8 @@ use eximrbl_table::{Network, Policy, WEIGHT_MAX};
 use super::error::{Key, Wrong};
 use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
 use super::{
-    Config, DnsSettings, TTL_MAX, TableSettings, WORKERS_MAX, collector, forward, guard, server,
-    zones,
+    Config, DnsSettings, TTL_MAX, TableSettings, WORKERS_MAX, audit, collector, forward, guard,
+    server, zones,
 };
 
 // These are the table's own ranges. They stand here too, so that a number which no policy can hold
@@ -45,11 +45,12 @@ pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
     let policy = policy(spec.policy)?;
     let dns = dns(spec.dns)?;
     let control = server::control(spec.control)?;
+    let audit = audit::audit(spec.audit)?;
     let zones = zones::check(spec.zone, dns.allow_query.as_deref())?;
     let reporters = collector::reporters(spec.reporter)?;
     let collector = collector::collector(spec.collector, &reporters)?;
     let forward = spec.forward.map(|spec| forward::check(spec, &reporters)).transpose()?;
-    Ok(Config { table, policy, dns, control, collector, reporters, forward, zones })
+    Ok(Config { table, policy, dns, control, collector, reporters, forward, audit, zones })
 }
 
 /// `[table]`

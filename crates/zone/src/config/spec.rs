@@ -22,6 +22,7 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) reporter: Vec<ReporterSpec>,
     pub(super) forward: Option<ForwardSpec>,
+    pub(super) audit: Option<AuditSpec>,
     #[serde(default)]
     pub(super) zone: Vec<ZoneSpec>,
 }
@@ -145,6 +146,16 @@ pub(super) struct ForwardSpec {
     pub(super) tls: Option<bool>,
     pub(super) reporters: Option<Vec<String>>,
     pub(super) buffer: Option<i64>,
+}
+
+/// `[audit]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditSpec {
+    pub(super) file: Option<String>,
+    /// Bytes as a number, or as text with a unit.
+    pub(super) size: Option<toml::Value>,
+    pub(super) keep: Option<i64>,
 }
 
 /// `[[zone]]`

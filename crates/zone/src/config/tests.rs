@@ -121,7 +121,9 @@ fn the_sample_shows_the_defaults() {
     let with_defaults: String = sample
         .lines()
         .map(|line| match line.strip_prefix('#') {
-            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
+            Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => {
+                setting
+            }
             _ => line,
         })
         .filter(|line| {
@@ -138,6 +140,7 @@ fn the_sample_shows_the_defaults() {
     assert_eq!(told.policy, plain.policy);
     assert_eq!(told.dns, plain.dns);
     assert_eq!(told.control, plain.control);
+    assert_eq!((plain.audit, told.audit), (None, Some(AuditSettings::default())));
     assert_eq!(told.zones, plain.zones);
 }
 
@@ -145,10 +148,8 @@ fn the_sample_shows_the_defaults() {
 #[test]
 fn the_samples_further_sections_are_good() {
     let sample = include_str!("../../../../examples/eximrbl.toml");
-    let whole: String = sample
-        .lines()
-        .flat_map(|line| [line.strip_prefix("## ").unwrap_or(line), "\n"])
-        .collect();
+    let whole: String =
+        sample.lines().flat_map(|line| [line.strip_prefix("## ").unwrap_or(line), "\n"]).collect();
     let config = parse(&whole).unwrap();
     let forward = config.forward.unwrap();
     assert_eq!((forward.tls, forward.buffer, forward.reporters.len()), (true, 1000, 3));
@@ -251,6 +252,44 @@ fn there_are_as_many_reporters_as_the_table_has_room_for() {
     assert_eq!(parse(REPORTERS_MAX).unwrap().reporters.len(), 40);
     let error = parse(REPORTERS_MAX + 1).unwrap_err().to_string();
     assert!(error.contains("reporter[40]: more than 40 reporters"), "{error}");
+}
+
+/// In all forms that a size may have. Caught: K as a thousand; a size of 0 as a limit.
+#[test]
+fn the_trails_size_is_a_number_or_has_a_unit() {
+    let audit =
+        |text: &str| parse(&format!("{SMALLEST}[audit]\n{text}\n")).map(|it| it.audit.unwrap());
+    for (text, size) in [
+        ("", Some(67_108_864)),
+        ("size = 4096", Some(4096)),
+        ("size = \"8192\"", Some(8192)),
+        ("size = \"4K\"", Some(4096)),
+        ("size = \"1024G\"", Some(1 << 40)),
+        ("size = 0", None),
+        ("size = \"0\"", None),
+    ] {
+        assert_eq!(audit(text).unwrap().size, size, "{text}");
+    }
+    for bad in [
+        "-1",
+        "4095",
+        "\"\"",
+        "\"K\"",
+        "\"+4K\"",
+        "\"4k\"",
+        "\"1025G\"",
+        "\"99999999999999999999\"",
+        "\"99999999999999999G\"",
+        "[]",
+    ] {
+        assert!(audit(&format!("size = {bad}")).is_err(), "{bad}");
+    }
+    let named = audit("file = \"/srv/trail\"\nkeep = 1000").unwrap();
+    assert_eq!(
+        named,
+        AuditSettings { file: "/srv/trail".into(), size: Some(64 << 20), keep: 1000 }
+    );
+    assert_eq!(parse(SMALLEST).unwrap().audit, None);
 }
 
 #[test]
@@ -357,7 +396,10 @@ fn errors_name_file_line_and_key() {
         ("version = 1\n\n[dns]\nlisten = 53", "test.toml:4: dns.listen: invalid type: integer"),
         ("version = 1\n[[zone]]\nlist = \"black\"", "test.toml:2: zone[0].name: missing"),
         ("version = 1\n[zone]\nname = \"a\"", "test.toml:2: zone: write [[zone]], with two"),
-        ("version = 1\n[reporter]\nname = \"a\"", "test.toml:2: reporter: write [[reporter]], with"),
+        (
+            "version = 1\n[reporter]\nname = \"a\"",
+            "test.toml:2: reporter: write [[reporter]], with",
+        ),
         ("version = 1\nzone = 1", "test.toml:2: zone: invalid type: integer"),
         ("version = \"1\"", "expected a whole number"),
         ("version = 1\nversion = 1", "test.toml:2: not TOML: duplicate key: version"),
