@@ -11,7 +11,7 @@ use crate::harness::{Scratch, text_of, tool};
 use crate::is_torture;
 
 /// Every command that looks at the table, or changes it, in both forms of output.
-pub(crate) const COMMANDS: [&str; 22] = [
+pub(crate) const COMMANDS: [&str; 25] = [
     "info",
     "verify",
     "list --all",
