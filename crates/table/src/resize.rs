@@ -408,6 +408,38 @@ mod tests {
         assert_eq!(Table::open(&path).unwrap().verify(), []);
     }
 
+    /// A purge between the two halves reaches what is still in the old table, by either handle; what it
+    /// ended does not come back. Caught: entries that are not brought over before they are looked for.
+    #[test]
+    fn a_purge_reaches_both_halves() {
+        for by_old in [true, false] {
+            let (_folder, path, old) = interrupted();
+            let writer = WritableTable::open(&path).unwrap();
+            let now = crate::now();
+            // Some are over already, some are new, some are another's as well.
+            (0..KEYS / 2).for_each(|i| _ = writer.record(&report(i), now).unwrap());
+            (KEYS..KEYS + 9).for_each(|i| _ = writer.record(&report(i), now).unwrap());
+            let admins = |i: &u32| i % 4 == 0;
+            let by_admin = |i| Report { reporter: crate::dictionary::ADMIN, ..report(i) };
+            let shared = (0..KEYS).filter(admins);
+            shared.clone().for_each(|i| _ = writer.record(&by_admin(i), now).unwrap());
+            let subject = crate::Subject::Share(crate::Share::Reporter(0));
+            let purge = crate::Purge { subject, within: None };
+            let announced = old.would_purge(&purge, now);
+            let purged = if by_old { &old } else { &writer }.purge(&purge, now).unwrap();
+            assert_eq!(purged, announced);
+            let kept = u64::from(KEYS / 4);
+            assert_eq!((purged.ended, purged.kept), (u64::from(KEYS) + 9 - kept, kept));
+            writer.finish_resize().unwrap();
+            for i in 0..KEYS + 9 {
+                let entry = writer.entry(client(i), now);
+                let reporters = entry.map(|entry| entry.reporters);
+                let is_his = i < KEYS && admins(&i);
+                assert_eq!(reporters, is_his.then_some(1 << crate::dictionary::ADMIN), "{i}");
+            }
+        }
+    }
+
     /// The resized table is in place, and cannot be opened: who has the old one reads on there, entries
     /// that were carried over included, and writes nothing; within a second after it can be opened he
     /// is in the new one. Caught: MOVED entries left out (`lookup_moved`); read once only, before it is

@@ -164,7 +164,7 @@ fn what_cannot_be_proved_stays() {
     let table = table_of(64);
     table.record(&by(A, "192.0.2.1"), NOW).unwrap();
     table.record(&by(B, "192.0.2.1"), NOW).unwrap();
-    let rounds = if cfg!(miri) { 256 } else { 65_536 };
+    let rounds = 65_536;
     (0..rounds - 1).for_each(|_| _ = table.record(&by(LOCAL, "192.0.2.2"), NOW).unwrap());
     let purged = purge(&table, of(Subject::Share(Share::Reporter(A))), NOW);
     assert_eq!(purged, Purged { kept: 1, ..Purged::default() });
@@ -272,7 +272,7 @@ fn others_reports_survive_beside_writers_and_a_resize() {
         Report { network: client(i), reason, reporter, weight, seconds }
     };
     let clients = 200;
-    let rounds = if cfg!(miri) { 2 } else { 20 };
+    let rounds = 20;
     let what = of(Subject::Share(Share::Reporter(a)));
     let now = eximrbl_table::now();
     let stop = AtomicBool::new(false);

@@ -3,8 +3,8 @@
 //! Each report is an event with its time, weight and seconds. If all reports of an entry are there,
 //! from its beginning on, the same function that made its life makes it once more, and can make it
 //! without some of them. That all are there is not believed but proved: count, end, beginning and marks
-//! must come out as the entry has them. They do not where the ring has come round, the policy has
-//! changed in between, an administrator's sweep has cut the life, or a report is just being made.
+//! must come out as the entry has them. They do not where the ring has come round or a resize began a new one,
+//! the policy has changed in between, an administrator's sweep has cut the life, or a report is just being made.
 
 use std::collections::HashMap;
 
