@@ -171,6 +171,20 @@ fn a_signed_line_is_taken_once() {
     assert_eq!(judge(&mut gate, &before, &from, now(3)), Err(Denial::Forgotten));
 }
 
+/// Caught: a line that stays remembered; its room that is not given back.
+#[test]
+fn a_line_that_came_to_nothing_may_be_sent_again() {
+    let mut gate = Gate::new(vec![enrolled("mx2", &[SECRET])], now(0));
+    gate.reporters[1].replays.change(1);
+    let from = remote("192.0.2.9");
+    let line = by(SECRET, "mx2", START);
+    assert_eq!(judge(&mut gate, &line, &from, now(0)).unwrap(), "mx2");
+    gate.take_back(&Line::parse(line.as_bytes()).unwrap());
+    gate.take_back(&Line::parse(line.as_bytes()).unwrap());
+    assert_eq!(judge(&mut gate, &line, &from, now(0)).unwrap(), "mx2");
+    assert_eq!(judge(&mut gate, &line, &from, now(0)), Err(Denial::Replay));
+}
+
 /// Caught: a memory without an end.
 #[test]
 fn a_flood_of_one_reporter_is_his_alone() {
