@@ -93,9 +93,14 @@ impl Talk {
 }
 
 impl Desk {
-    pub(super) fn new(shared: Arc<Shared>, reporters: Vec<Enrolled>, counts: Arc<Counts>) -> Self {
+    /// `config` is what the reporters were read by.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        config: Arc<Config>,
+        reporters: Vec<Enrolled>,
+        counts: Arc<Counts>,
+    ) -> Self {
         let begun = Instant::now();
-        let config = shared.config();
         Self {
             gate: Gate::new(reporters, now(begun)),
             store: Store::new(&config.table.path),
