@@ -71,7 +71,9 @@ fn a_client_is_held_up_once() {
         site.machine.start_with(&reporting());
         let site = &site;
         std::thread::scope(|scope| {
-            [1, 2].map(|client| scope.spawn(move || site.refuse(client)));
+            for client in [1, 2] {
+                scope.spawn(move || site.refuse(client));
+            }
         });
         let line = |client: u8| format!("black 203.0.113.{client} rcpt -\n");
         let mut lines = double.lines();
