@@ -28,6 +28,8 @@ impl State {
         match id {
             // There is no network between them.
             "report-line" => &[Self::Works, Self::Hangs, Self::Stopped],
+            // The same network as by the functions.
+            "report-hmac" | "report-instead" => &[Self::Works, Self::Hangs],
             _ => &[Self::Works, Self::Hangs, Self::Stopped, Self::Lost, Self::Unreachable],
         }
     }
