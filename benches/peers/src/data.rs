@@ -78,7 +78,8 @@ impl Data {
             for address in addresses.chain(self.networks_64().map(IpAddr::V6)) {
                 let network = table.client_network(address);
                 // 1,008 rejections: a week.
-                let report = Report { network, reason: 1, reporter: 0, weight: Some(1008), seconds: None };
+                let report =
+                    Report { network, reason: 1, reporter: 0, weight: Some(1008), seconds: None };
                 table
                     .record(&report, now)
                     .map_err(|refusal| anyhow::anyhow!("{address}: {refusal:?}"))?;
@@ -200,7 +201,7 @@ impl Data {
 }
 
 /// The identifier of that user; none for who is not root, and may not give files away.
-fn eximrbld_user() -> Option<u32> {
+pub(crate) fn eximrbld_user() -> Option<u32> {
     let user = User::from_name(EXIMRBLD_USER).ok().flatten()?;
     geteuid().is_root().then(|| user.uid.as_raw())
 }
