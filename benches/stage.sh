@@ -1,4 +1,4 @@
-# What benches/dns.sh and benches/exim.sh share: what is needed, and the place to measure in.
+# What benches/dns.sh, exim.sh and gathering.sh share: what is needed, and the place to measure in.
 # To be sourced, in the checkout's top folder, with the packages in the array `packages`.
 
 if [[ $EUID -ne 0 ]]; then
@@ -21,7 +21,7 @@ if [[ -z $artifacts ]]; then
 else
     cargo build --release --locked -p eximrbl-bench
 fi
-install -D -m 644 -t "$data/checkout/examples/exim" examples/exim/eximrbl.acls
+install -D -m 644 -t "$data/checkout/examples/exim" examples/exim/{eximrbl,report}.acls
 install -m 755 "$artifacts"/{libeximrbl.so,eximrbld,eximrbl} "$data/artifacts/"
 cc -O2 -shared -fPIC -o "$data/artifacts/nothing.so" benches/peers/nothing.c
 

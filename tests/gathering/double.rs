@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::harness::Host;
+use crate::harness::{Host, wait_until};
 
 /// What it does with a line.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +20,6 @@ pub enum Act {
     Answer(&'static [u8]),
     /// Sends these bytes, and then nothing, without an end.
     AnswerAndStay(&'static [u8]),
-    /// Sends a byte every now and then, without an end.
-    Drip,
     /// Breaks the connection off (RST).
     Reset,
 }
@@ -46,7 +44,13 @@ impl Double {
             move || {
                 let kind = Some(LinkNameSpaceType::Network);
                 move_into_link_name_space(namespace.as_fd(), kind).unwrap();
-                let listener = TcpListener::bind(address).unwrap();
+                // A program that another test just starts may still have the one before.
+                let mut listener = None;
+                wait_until("the port is free", || {
+                    listener = TcpListener::bind(address).ok();
+                    listener.is_some()
+                });
+                let listener = listener.unwrap();
                 listener.set_nonblocking(true).unwrap();
                 ready.send(()).unwrap();
                 serve(&listener, act, &lines, &ends);
@@ -88,7 +92,6 @@ fn serve(listener: &TcpListener, act: Act, lines: &Mutex<Vec<String>>, ends: &At
                         let _ = (&stream).write_all(bytes);
                         open.push(stream);
                     }
-                    Act::Drip => open.push(stream),
                     Act::Reset => {
                         let linger = Some(Duration::ZERO);
                         rustix::net::sockopt::set_socket_linger(&stream, linger).unwrap();
@@ -97,9 +100,6 @@ fn serve(listener: &TcpListener, act: Act, lines: &Mutex<Vec<String>>, ends: &At
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 std::thread::sleep(Duration::from_millis(5));
-                if matches!(act, Act::Drip) {
-                    open.retain_mut(|stream| stream.write_all(b"o").is_ok());
-                }
             }
             Err(error) => panic!("{error}"),
         }

@@ -40,7 +40,10 @@ impl Gatherer {
         }
         scratch.write("mx2.secret", format!("{SECRET}\n"));
         set_mode(&scratch.join("mx2.secret"), 0o400);
-        make_certificate(&scratch);
+        let (certificate, key) = certificate();
+        scratch.write("certificate.pem", certificate);
+        scratch.write("key.pem", key);
+        set_mode(&scratch.join("key.pem"), 0o400);
         let owned =
             ["state", "run/eximrbl", "mx2.secret", "key.pem"].map(|name| scratch.join(name));
         run(Command::new("chown").arg("nobody:nogroup").args(owned));
@@ -94,12 +97,10 @@ impl Gatherer {
     }
 }
 
-/// Makes a certificate for [`NAME`] that no authority has signed: Exim does not look.
-fn make_certificate(scratch: &Scratch) {
+/// A certificate for [`NAME`] that no authority has signed, for Exim does not look, and its key.
+pub fn certificate() -> (String, String) {
     let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
-    scratch.write("certificate.pem", made.cert.pem());
-    scratch.write("key.pem", made.signing_key.serialize_pem());
-    set_mode(&scratch.join("key.pem"), 0o400);
+    (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
 /// `FOLDER` stands for the scratch folder.

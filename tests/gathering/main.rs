@@ -8,6 +8,7 @@
 //! | [`ways`] | each way reports what it should, as the reporter that it should be |
 //! | [`verdicts`] | clients see the same whatever the gatherer does, or does not do |
 //! | [`answers`] | what Exim makes of answers, good ones and others; that it tries once a connection |
+//! | [`pages`] | docs/gathering.md is right in what can be looked at |
 //! | [`blocks`] | which blocks these are |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(unreachable_pub, reason = "a test target has no other users")]
@@ -31,6 +32,7 @@ mod answers;
 mod blocks;
 mod double;
 mod gatherer;
+mod pages;
 mod sender;
 mod site;
 mod verdicts;

@@ -23,10 +23,20 @@ pub fn machine(lan: &Lan) -> Machine {
     machine
 }
 
-/// The complete configuration around a block.
+/// The complete configuration around a block of ACL.md, or one of [`WARNED_OF`].
 pub fn configuration(id: &str) -> String {
-    around(&document::block(id).text)
+    let (to, how) = match id {
+        "tls" => ("inet:gatherer.example.org:4445", "3s:tls=yes"),
+        "unix" => ("/run/eximrbl/report", "3s"),
+        _ => return around(&document::block(id).text),
+    };
+    let text = document::block("report").text;
+    let text = text.replace("inet:198.51.100.30:4444", to).replace("= 3s", &format!("= {how}"));
+    around(&text)
 }
+
+/// Ways that ACL.md warns of, and as whom two refused recipients then count.
+pub const WARNED_OF: [(&str, &str); 2] = [("tls", "2 rcpt by mx2"), ("unix", "2 rcpt by mx2")];
 
 /// The same around a text of the test's own.
 pub fn around(text: &str) -> String {

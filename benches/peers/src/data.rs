@@ -201,7 +201,7 @@ impl Data {
 }
 
 /// The identifier of that user; none for who is not root, and may not give files away.
-fn eximrbld_user() -> Option<u32> {
+pub(crate) fn eximrbld_user() -> Option<u32> {
     let user = User::from_name(EXIMRBLD_USER).ok().flatten()?;
     geteuid().is_root().then(|| user.uid.as_raw())
 }

@@ -1,11 +1,12 @@
 //! Measures eximrbl beside other name servers, and Exim with and without it.
 //!
-//! Started by `benches/dns.sh` and `benches/exim.sh`, which install what it needs and make the
-//! namespaces that it works in. The servers run on one processor, the load on another.
+//! Started by `benches/dns.sh`, `benches/exim.sh` and `benches/gathering.sh`, which install what it needs
+//! and make the namespaces that it works in. The servers run on one processor, the load on another.
 //!
 //! * [`dns`]: the comparison; [`servers`] has the servers, [`data`] their entries, [`saturate`] and
 //!   [`paced`] the two kinds of load, [`echo`] the floor, [`record`] the live writes.
 //! * [`exim`]: what a session costs Exim, and how soon after a 550 the client is listed.
+//! * [`gathering`]: reports from other hosts, and what Exim waits for.
 //! * [`report`] and [`chart`] write what comes of it, [`document`] puts it into the documents.
 
 #![deny(unsafe_code)]
@@ -21,6 +22,7 @@ mod document;
 mod echo;
 mod entries;
 mod exim;
+mod gathering;
 mod machine;
 mod paced;
 mod process;
@@ -43,12 +45,13 @@ fn main() -> Result<()> {
     match arguments[..] {
         ["dns"] => compare_name_servers(),
         ["exim"] => compare_exims(),
+        ["gathering"] => measure_gathering(),
         ["echo", address] => echo::run(address.parse()?),
         ["record", library, rate, milliseconds] => record::run(library, rate, milliseconds),
         ["put", document, name, results] => {
             document::put(Path::new(document), name, Path::new(results))
         }
-        _ => bail!("start it with benches/dns.sh or benches/exim.sh"),
+        _ => bail!("start it with benches/dns.sh, benches/exim.sh or benches/gathering.sh"),
     }
 }
 
@@ -77,6 +80,20 @@ fn compare_exims() -> Result<()> {
     let figures = exim::run(&data, &settings)?;
     result("exim.md", &report::exim(&machine, &figures))?;
     result("exim.svg", &chart::exim(&machine, &figures))
+}
+
+fn measure_gathering() -> Result<()> {
+    let settings = settings::Settings::from_environment()?;
+    let machine = take_the_stage()?;
+    if settings.parts.contains(&settings::Part::Limits) {
+        let figures = gathering::run(&settings)?;
+        result("gathering.md", &gathering::limits(&machine, &figures))?;
+    }
+    if settings.parts.contains(&settings::Part::Latency) {
+        let waits = gathering::run_mail()?;
+        result("gathering-latency.md", &gathering::waits(&machine, &waits))?;
+    }
+    Ok(())
 }
 
 /// Makes ready, and says what the machine is.

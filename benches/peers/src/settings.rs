@@ -7,10 +7,12 @@
 //! | `EXIMRBL_BENCH_SECONDS` | 6 | of each run under saturating load |
 //! | `EXIMRBL_BENCH_ROUNDS` | 3 | of which the median is taken |
 //! | `EXIMRBL_BENCH_ALL` | | 1: NSD, Knot and `PowerDNS` with many entries, too |
+//! | `EXIMRBL_BENCH_PARTS` | all | of the reports: `limits`, `latency` |
 //! | `EXIMRBL_BENCH_VARIANTS` | all | which ways to record, by their short names, with commas |
 //!
 //! Beside these, `benches/stage.sh` reads `EXIMRBL_BENCH_DATA`: the folder for the entries and for the
-//! servers' state, `target/bench-data` by default. For Exim the runs are shorter (1.5 s) and more (9).
+//! servers' state, `target/bench-data` by default. For Exim the runs are shorter (1.5 s) and more (9),
+//! and of reports they take 2 s.
 
 use std::time::Duration;
 
@@ -41,6 +43,30 @@ pub(crate) struct Settings {
     pub(crate) session_time: Duration,
     /// Runs of sessions of each kind.
     pub(crate) session_rounds: usize,
+    /// Of one run of reports.
+    pub(crate) gathering_time: Duration,
+    /// What is measured of reports.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// What can be measured of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// What the gatherer takes.
+    Limits,
+    /// What Exim waits for.
+    Latency,
+}
+
+impl Part {
+    const ALL: [Self; 2] = [Self::Limits, Self::Latency];
+
+    fn short_name(self) -> &'static str {
+        match self {
+            Self::Limits => "limits",
+            Self::Latency => "latency",
+        }
+    }
 }
 
 impl Settings {
@@ -80,6 +106,8 @@ impl Settings {
             variants,
             session_time: Duration::from_secs_f64(number("SECONDS", 1.5)?),
             session_rounds: number("ROUNDS", 9.0)?.ceil() as usize,
+            gathering_time: Duration::from_secs_f64(number("SECONDS", 2.0)?),
+            parts: chosen("PARTS", variable("PARTS"), &Part::ALL, |part| part.short_name())?,
         })
     }
 

@@ -5,17 +5,17 @@ use std::path::Path;
 
 /// What a variant adds.
 #[derive(Debug, Default)]
-pub(super) struct Extra {
+pub(crate) struct Extra {
     /// Lines of the main section.
-    pub(super) main: String,
+    pub(crate) main: String,
     /// What stands in `log_message`, after its text.
-    pub(super) call: String,
+    pub(crate) call: String,
     /// Lines of the ACL section.
-    pub(super) acls: String,
+    pub(crate) acls: String,
 }
 
 /// The whole file.
-pub(super) fn text(folder: &Path, address: SocketAddr, extra: &Extra) -> String {
+pub(crate) fn text(folder: &Path, address: SocketAddr, extra: &Extra) -> String {
     let Extra { main, call, acls } = extra;
     let folder = folder.display();
     let (host, port) = (address.ip(), address.port());

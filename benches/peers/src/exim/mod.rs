@@ -5,9 +5,9 @@
 //! time, are on the other. They take their turns in short runs, since the difference that is looked
 //! for is smaller than what an hour changes.
 
-mod configuration;
+pub(crate) mod configuration;
 pub(crate) mod listed;
-mod session;
+pub(crate) mod session;
 mod variant;
 
 use std::net::SocketAddr;
@@ -156,7 +156,7 @@ impl Server {
 }
 
 /// Starts Exim in a folder of its own.
-fn start(folder: &Path, address: SocketAddr, configuration: &str) -> Result<Process> {
+pub(crate) fn start(folder: &Path, address: SocketAddr, configuration: &str) -> Result<Process> {
     for name in ["spool", "log"] {
         let path = folder.join(name);
         let _ = std::fs::remove_dir_all(&path);

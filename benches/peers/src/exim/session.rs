@@ -17,22 +17,22 @@ const FIRST: u32 = 420_000_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The address of the client of this number.
-pub(super) fn client(number: u32) -> IpAddr {
+pub(crate) fn client(number: u32) -> IpAddr {
     ipv4(FIRST + number % CLIENTS).into()
 }
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Session {
-    pub(super) server: SocketAddr,
-    pub(super) client: IpAddr,
-    pub(super) recipients: usize,
+pub(crate) struct Session {
+    pub(crate) server: SocketAddr,
+    pub(crate) client: IpAddr,
+    pub(crate) recipients: usize,
 }
 
 impl Session {
     /// Goes through the session. Does not wait for the reply to QUIT: Exim holds it back for
     /// 200 ms, waiting for the client to close the connection.
-    pub(super) fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<()> {
         let mut connection = Connection::open(self.server, self.client)?;
         for number in 0..self.recipients {
             connection.refused_recipient(number)?;
@@ -42,11 +42,11 @@ impl Session {
 }
 
 /// A connection on which MAIL was accepted.
-pub(super) struct Connection(BufReader<TcpStream>);
+pub(crate) struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     /// Connects from this address, and goes as far as MAIL.
-    pub(super) fn open(server: SocketAddr, client: IpAddr) -> Result<Self> {
+    pub(crate) fn open(server: SocketAddr, client: IpAddr) -> Result<Self> {
         let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
         socket
             .bind(&SocketAddr::new(client, 0).into())
@@ -65,7 +65,7 @@ impl Connection {
     }
 
     /// Names a recipient, who is refused.
-    pub(super) fn refused_recipient(&mut self, number: usize) -> Result<()> {
+    pub(crate) fn refused_recipient(&mut self, number: usize) -> Result<()> {
         self.send(&format!("RCPT TO:<nobody{number}@example.org>"))?;
         self.expect("550")
     }
