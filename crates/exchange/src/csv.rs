@@ -57,11 +57,18 @@ pub(crate) struct Records {
     /// The fields of a record, one behind the other, and where each ends.
     fields: Vec<u8>,
     ends: Vec<usize>,
+    /// Made once: its table of states costs more than a record.
+    splitter: Reader,
 }
 
 impl Records {
     pub(crate) fn new() -> Self {
-        Self { columns: Vec::new(), fields: Vec::new(), ends: vec![0; 256] }
+        Self {
+            columns: Vec::new(),
+            fields: Vec::new(),
+            ends: vec![0; 256],
+            splitter: Reader::new(),
+        }
     }
 
     /// Reads a line; `None` if it is empty, or names the columns.
@@ -90,7 +97,8 @@ impl Records {
     /// Takes a record apart; yields how many fields it has.
     fn split(&mut self, line: &[u8]) -> Result<usize, LineError> {
         self.fields.resize(line.len() + 1, 0);
-        let mut reader = Reader::new();
+        let reader = &mut self.splitter;
+        reader.reset();
         let (result, read, written, count) =
             reader.read_record(line, &mut self.fields, &mut self.ends);
         let (mut at, mut total) = (written, count);
