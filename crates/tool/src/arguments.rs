@@ -1,5 +1,7 @@
 //! The command line: one definition for parsing, help, man pages and completions.
 
+mod rejectlog;
+
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -9,6 +11,8 @@ use eximrbl_table::{DEFAULT_PATH, Name, Network, WEIGHT_MAX};
 use eximrbl_zone::config::CONTROL_PATH;
 
 use crate::help;
+
+pub(crate) use rejectlog::RejectlogOptions;
 
 /// Inspect and change the shared table of clients that Exim rejects
 ///
@@ -123,6 +127,12 @@ pub(crate) enum Command {
         slots: u64,
     },
 
+    /// Take what others have written into the table
+    ///
+    /// With --rejectlog: rejections out of Exim's own log, for hosts whose Exim has no dlfunc.
+    #[command(after_long_help = help::IMPORT)]
+    Import(Import),
+
     /// Show or change how rejections turn into listings
     ///
     /// Without an option: shows the policy in force. eximrbld writes its configuration's `[policy]`
@@ -210,6 +220,16 @@ pub(crate) struct Black {
     pub(crate) endless: bool,
 }
 
+/// Arguments of `import`.
+#[derive(Args)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) rejectlog: RejectlogOptions,
+    /// Who reports these rejections [default: rejectlog]
+    #[arg(long, value_name = "NAME", value_parser = reporter)]
+    pub(crate) reporter: Option<Name>,
+}
+
 /// Arguments of `policy`.
 #[derive(Args)]
 pub(crate) struct Policy {
@@ -274,6 +294,12 @@ fn whole<N: FromStr>(text: &str) -> Option<N> {
 fn reason(text: &str) -> Result<Name, String> {
     Name::new(text.as_bytes())
         .ok_or_else(|| "write 1 to 32 characters from a-z, 0-9 and -, such as spamtrap".to_owned())
+}
+
+/// Reads a reporter's name.
+fn reporter(text: &str) -> Result<Name, String> {
+    Name::new(text.as_bytes())
+        .ok_or_else(|| "write 1 to 32 characters from a-z, 0-9 and -, such as mx2".to_owned())
 }
 
 /// Splits `KEY=VALUE`.

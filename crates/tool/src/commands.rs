@@ -6,6 +6,7 @@ mod create;
 mod daemon;
 mod forgive;
 mod generate;
+mod import;
 mod info;
 mod list;
 mod policy;
@@ -48,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Result<Finding,
         Command::Forgive { address } => forgive::run(path, *address, output),
         Command::Verify { repair } => verify::run(path, *repair, output),
         Command::Resize { slots } => resize::run(path, *slots, output),
+        Command::Import(import) => import::run(path, import, output),
         Command::Policy(policy) => policy::run(arguments.named_table(), policy, output),
         Command::Completions { shell } => generate::completions(*shell, output),
         Command::Man { directory } => generate::man(directory.as_deref(), output),

@@ -180,7 +180,12 @@ fn a_million_entries_stream() {
     for number in 0..ENTRIES {
         let address = std::net::Ipv4Addr::from(FIRST + number);
         let network = Network::host(address.into());
-        table.record(&Report { network, reason: 1, reporter: LOCAL, weight: None, seconds: None }, now).unwrap();
+        table
+            .record(
+                &Report { network, reason: 1, reporter: LOCAL, weight: None, seconds: None },
+                now,
+            )
+            .unwrap();
     }
 
     for arguments in [&["list", "-n"][..], &["list", "--json"]] {

@@ -7,7 +7,7 @@ mod support;
 use eximrbl_table::WritableTable;
 use support::{Home, Ran, assert_keys, network, text};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "create",
     "info",
     "show",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 12] = [
     "forgive",
     "verify",
     "resize",
+    "import",
     "policy",
     "completions",
     "man",
