@@ -123,12 +123,14 @@ fn read(
         let mut log = Log::open(&link.path, link.offset)?;
         let mut reader = Reader::new(options.plain_helo);
         loop {
-            recorder.look()?;
-            let more = log.read_block(&mut |line| recorder.line::<Stopped>(&mut reader, line))?;
+            recorder.look();
+            let length = log.fill()?;
+            let taken = log.take(length, &mut |line| recorder.line(&mut reader, line));
             positions.set(path, &mut log)?;
+            taken?;
             positions.save_now_and_then()?;
             progress.at(&mut log, recorder.lines());
-            if !more {
+            if length == 0 {
                 break;
             }
         }

@@ -63,7 +63,7 @@ fn turns(
             },
             None => {}
         }
-        recorder.look()?;
+        recorder.look();
         let mut is_more = false;
         for log in &mut *logs {
             is_more |= log.turn(positions, recorder)?;
@@ -133,17 +133,21 @@ impl Followed {
         let Some(open) = &mut self.open else {
             return self.open_next(positions);
         };
+        let length = open.log.fill()?;
+        // Looked at after reading: what was read may be from the middle of what is there now.
         if open.was_truncated()? {
             positions.forget(&open.log)?;
             open.log.rewind()?;
             open.head.clear();
             self.reader = Reader::new(self.plain_helo);
+            return Ok(true);
         }
         let reader = &mut self.reader;
-        let is_more = open.log.read_block(&mut |line| recorder.line::<Stopped>(reader, line));
+        let taken = open.log.take(length, &mut |line| recorder.line(reader, line));
         // Also the lines before one that failed.
         positions.set(&self.path, &mut open.log)?;
-        if is_more? {
+        taken?;
+        if length > 0 {
             open.keep_head()?;
             return Ok(true);
         }

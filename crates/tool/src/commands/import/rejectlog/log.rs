@@ -50,24 +50,29 @@ impl Log {
         Ok(Self { path: path.to_owned(), file, source, lines: Lines::default(), block, offset })
     }
 
-    /// Reads a block and hands its lines over; false at the end of the file.
-    pub(super) fn read_block<E: From<io::Error>>(
-        &mut self,
-        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<bool, E> {
-        let read = loop {
+    /// Reads a block; its length, 0 at the end of the file.
+    pub(super) fn fill(&mut self) -> io::Result<usize> {
+        loop {
             let read = match &mut self.source {
                 Source::Plain => self.file.read(&mut self.block),
                 Source::Gzip(decoder) => decoder.read(&mut self.block),
             };
             match read {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                read => break read?,
+                read => return read,
             }
-        };
-        let (taken, result) = self.lines.feed(&self.block[..read], take);
+        }
+    }
+
+    /// Hands over the lines that end in the block that was read last; stops at the first error.
+    pub(super) fn take<E>(
+        &mut self,
+        length: usize,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (taken, result) = self.lines.feed(&self.block[..length], take);
         self.offset += taken;
-        result.map(|()| read > 0)
+        result
     }
 
     /// Starts again at the file's first byte.

@@ -34,6 +34,8 @@ pub(super) struct Recorder {
     now: UnixSeconds,
     looked: Instant,
     past: Past,
+    /// Whether it was told that the path names no table any more.
+    is_lost: bool,
     counts: Counts,
 }
 
@@ -63,6 +65,7 @@ impl Recorder {
             now: eximrbl_table::now(),
             looked: Instant::now(),
             past: Past::new(),
+            is_lost: false,
             counts: Counts::default(),
         })
     }
@@ -73,17 +76,22 @@ impl Recorder {
     }
 
     /// Looks at the clock, and now and then at the table: to be called before each block of lines.
-    pub(super) fn look(&mut self) -> Result<(), Failure> {
+    pub(super) fn look(&mut self) {
         self.now = eximrbl_table::now();
         if self.looked.elapsed() < INTERVAL {
-            return Ok(());
+            return;
         }
         self.looked = Instant::now();
-        if !self.table.is_current(&self.path) {
-            self.reopen()?;
+        // A table that was moved away will be made anew in a moment: until then the old one serves.
+        match if self.table.is_current(&self.path) { Ok(()) } else { self.reopen() } {
+            Ok(()) => self.is_lost = false,
+            Err(failure) if !self.is_lost => {
+                eprintln!("eximrbl: {failure}; the table that was there goes on being used");
+                self.is_lost = true;
+            }
+            Err(_) => {}
         }
         self.policy = self.table.policy();
-        Ok(())
     }
 
     fn reopen(&mut self) -> Result<(), Failure> {
@@ -115,16 +123,10 @@ impl Recorder {
     }
 
     /// Records a line, if it counts.
-    pub(super) fn line<E: From<Failure>>(
-        &mut self,
-        reader: &mut Reader,
-        line: &[u8],
-    ) -> Result<(), E> {
-        let counted = self.take(reader.read(line));
-        if counted.is_ok() {
-            self.counts.lines += 1;
-        }
-        counted.map_err(E::from)
+    pub(super) fn line(&mut self, reader: &mut Reader, line: &[u8]) -> Result<(), Failure> {
+        self.take(reader.read(line))?;
+        self.counts.lines += 1;
+        Ok(())
     }
 
     fn take(&mut self, line: Line<'_>) -> Result<(), Failure> {
