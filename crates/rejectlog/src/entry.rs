@@ -26,10 +26,11 @@ const KNOWN: [&[u8]; 9] = [
 ];
 
 /// Words after which the client's come before the host, and what stands in front of the host.
-const UNKNOWN: [(&[u8], &[u8]); 8] = [
+const UNKNOWN: [(&[u8], &[u8]); 9] = [
     (b"SMTP protocol synchronization error (next input sent too soon: ", b"H="),
     (b"unqualified sender rejected: ", b"H="),
     (b"unqualified recipient rejected: ", b"H="),
+    (b"unqualified verify rejected: ", b"H="),
     (b"rejected MAIL FROM:<", b"H="),
     (b"rejected from <", b"H="),
     (b"too many recipients: ", b"H="),
@@ -110,7 +111,9 @@ fn without_fields(mut text: &[u8]) -> &[u8] {
         let length = if value.starts_with(b"\"") {
             end_of_quoted(value)
         } else {
-            value.iter().position(|byte| *byte == b' ').unwrap_or(value.len())
+            let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+            // The colon before a text is not the field's.
+            end - usize::from(value[..end].ends_with(b":"))
         };
         text = &value[length..];
     }
@@ -157,7 +160,8 @@ mod tests {
         Some(String::from_utf8(seen).unwrap())
     }
 
-    /// Caught: a sender with `>` in quotes ended there, so that its words were a verdict.
+    /// Caught: a sender with `>` in quotes ended there, so that its words were a verdict; the colon
+    /// behind an interface taken for a part of it.
     #[test]
     fn no_word_of_the_clients_stands_before_the_verdict() {
         for (text, expected) in [
@@ -191,6 +195,10 @@ mod tests {
             ),
             (
                 "rejected EHLO from [203.0.113.9]: syntactically invalid",
+                "rejected EHLO from HOST: syntactically invalid",
+            ),
+            (
+                "rejected EHLO from [203.0.113.9]:9 I=[198.51.100.1]:25: syntactically invalid",
                 "rejected EHLO from HOST: syntactically invalid",
             ),
             (
