@@ -41,6 +41,7 @@ fn the_crates_stand_on_each_other_as_the_table_says() {
             "eximrbl-zone",
             "eximrbl-dns",
             "eximrbl-datagrams",
+            "eximrbl-rejectlog",
             "eximrbl-daemon",
             "eximrbl-exchange",
             "eximrbl-tool"

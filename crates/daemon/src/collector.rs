@@ -79,7 +79,8 @@ pub(crate) fn start(
     let config = shared.config();
     thread::Builder::new().name("collector".to_owned()).spawn(move || {
         let _end = End;
-        let error = LocalSet::new().block_on(&runtime, serve(sockets, material, shared, config, counts));
+        let error =
+            LocalSet::new().block_on(&runtime, serve(sockets, material, shared, config, counts));
         if let Err(error) = error {
             tracing::error!("collector: {error}");
         }

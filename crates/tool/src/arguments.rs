@@ -1,6 +1,7 @@
 //! The command line: one definition for parsing, help, man pages and completions.
 
 mod exchange;
+mod rejectlog;
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -15,6 +16,7 @@ use crate::help;
 pub(crate) use exchange::{Export, Import, Target};
 /// Where eximrbld has its configuration.
 const CONFIG_PATH: &str = "/etc/eximrbl/eximrbl.toml";
+pub(crate) use rejectlog::RejectlogOptions;
 
 /// Inspect and change the shared table of clients that Exim rejects
 ///
@@ -138,6 +140,8 @@ pub(crate) enum Command {
     /// Reads rbldnsd's ip4set, ip4trie and ip6trie files, plain lists, CSV and JSON lines, compressed
     /// by gzip or not, a line after the other: a large list takes no more memory than a small one. What
     /// is in the table already stays as it is, or is prolonged; what a later list lacks stays as well.
+    ///
+    /// With --rejectlog: rejections out of Exim's own log, for hosts whose Exim has no dlfunc.
     #[command(after_long_help = help::IMPORT)]
     Import(Import),
 

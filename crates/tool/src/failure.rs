@@ -90,6 +90,25 @@ pub(crate) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A file of rules was not taken.
+    #[error("{}: {problem}", path.display())]
+    Rules {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        problem: String,
+    },
+    /// A file of positions was not read or written.
+    #[error("{}: {problem}", path.display())]
+    Position {
+        /// The file.
+        path: PathBuf,
+        /// What happened, and what to do.
+        problem: String,
+    },
+    /// Signals cannot be waited for.
+    #[error("signals cannot be waited for: {0}")]
+    Signals(io::Error),
     /// The configuration file was not taken.
     #[error("{0}")]
     Configuration(String),

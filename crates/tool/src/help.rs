@@ -321,11 +321,41 @@ JSON keys:
   bad        lines that were not understood
   texts      whether there were texts, which are not kept
 
+With --rejectlog, a rejection has the age that the log gives it: its listing ends when it would have ended had it been
+recorded at once, and what would be over by now is left out. A time without zone is in the host's.
+Records of authenticated clients and temporary rejections do not count; --print-rules shows what does.
+
+The client's own words stand unquoted in the log. What is recorded is the address that Exim spoke with;
+a line that may be read in two ways is doubtful, and nothing is recorded. Don't import the log of an Exim
+that records by rbl_record as well: it would count twice.
+
+With --follow: rotation, by renaming or truncation, is followed; a log that is not there is waited for.
+With --position, what was read before is not counted again, whatever name it has by now; a rotated log
+is finished first, compressed or not.
+
+Exit status with --rejectlog: 0 all was read, 1 a log could not be read, 2 error.
+
+JSON keys with --rejectlog:
+  lines        lines that were read
+  recorded     rejections that are in the table now
+  reasons      the same by reason {name: number…}
+  over         rejections whose listing would be over by now
+  never_listed white no_room   rejections that the table refused
+  doubtful     lines that do not tell for certain whose they are
+  skipped      lines about a client that no rule counts
+  other        lines about nobody
+  unfinished   lines that had no end where their file ended
+  unread       logs that could not be read [text…]
+
 Examples:
   eximrbl import --reporter drop --seconds 172800 drop.txt
   eximrbl import --codes auth=4,virus=8 --reason spam /var/lib/rbldns/list.ip4set
   eximrbl export --output table.json.new; eximrbl --table ./other import table.json.new
-  zcat list.gz | eximrbl import --format plain --dry-run -";
+  zcat list.gz | eximrbl import --format plain --dry-run -
+  eximrbl import --rejectlog /var/log/exim4/rejectlog
+  eximrbl import --rejectlog /var/log/exim4/rejectlog*.gz --json
+  eximrbl import --rejectlog /var/log/exim4/rejectlog --follow \\
+    --position /var/lib/eximrbl/rejectlog.position";
 
 /// For `export`.
 pub(crate) const EXPORT: &str = "\

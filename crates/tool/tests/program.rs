@@ -7,7 +7,7 @@ mod support;
 use eximrbl_table::WritableTable;
 use support::{Home, Ran, assert_keys, network, text};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "create",
     "info",
     "show",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 13] = [
     "verify",
     "resize",
     "purge",
+    "import",
+    "export",
     "policy",
     "completions",
     "man",

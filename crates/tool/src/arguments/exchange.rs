@@ -7,13 +7,14 @@ use clap::Args;
 use eximrbl_exchange::Format;
 use eximrbl_table::Name;
 
+use super::rejectlog::RejectlogOptions;
 use super::{Network, reason, whole};
 
 /// Arguments of `import`.
 #[derive(Args)]
 pub(crate) struct Import {
     /// The lists; - is standard input. Those that gzip has compressed are read as they are
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required_unless_present_any = ["logs", "print_rules"])]
     pub(crate) files: Vec<PathBuf>,
     /// ip4set, ip4trie, ip6trie, plain, csv or json [default: what each file looks like, and told]
     #[arg(long, value_name = "FORMAT")]
@@ -24,7 +25,7 @@ pub(crate) struct Import {
     /// Reasons of rbldnsd's values, as auth=4,virus=127.0.0.8; other values have the one of --reason
     #[arg(long, value_name = "REASON=A", value_parser = code, value_delimiter = ',')]
     pub(crate) codes: Vec<(Name, Ipv4Addr)>,
-    /// Who reported them [default: import, or what the list says]
+    /// Who reported them [default: import, or what the list says; rejectlog with --rejectlog]
     #[arg(long, value_name = "NAME", value_parser = reporter)]
     pub(crate) reporter: Option<Name>,
     /// For so many seconds at most [default: until it is ended by hand, or what the list says]
@@ -39,6 +40,8 @@ pub(crate) struct Import {
     /// Read and judge everything, but change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) rejectlog: RejectlogOptions,
 }
 
 /// Arguments of `export`.

@@ -3,6 +3,7 @@
 mod account;
 mod lists;
 mod progress;
+mod rejectlog;
 mod source;
 mod taker;
 
@@ -15,5 +16,8 @@ use crate::output::Output;
 
 /// Takes it in.
 pub(super) fn run(path: &Path, import: &Import, output: &mut Output) -> Result<Finding, Failure> {
+    if import.rejectlog.are_given() {
+        return rejectlog::run(path, &import.rejectlog, import.reporter, output);
+    }
     lists::run(path, import, output)
 }
