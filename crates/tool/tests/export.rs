@@ -109,6 +109,21 @@ fn comparable(list: &str, format: &str) -> Vec<String> {
     lines
 }
 
+#[test]
+fn help_is_a_manual() {
+    let home = Home::empty();
+    for (command, words) in [
+        ("import", ["--codes", "JSON keys:", "purge"]),
+        ("export", ["--mapped", "JSON,", "nft -f"]),
+    ] {
+        let help = home.done(&[command, "--help"]);
+        assert!(help.contains("Examples:\n  "), "{help}");
+        assert!(words.iter().all(|word| help.contains(word)), "{help}");
+        let longest = help.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(longest <= 100, "{command}: a line of {longest}");
+    }
+}
+
 /// Caught: an end that is lost, a count that becomes the threshold, a white entry's reporters, a
 /// first time that becomes the last.
 #[test]
@@ -204,6 +219,8 @@ fn options_select() {
     assert_eq!(plain(&["--within", "45.1.2.0/24"]), "45.1.2.1\n45.1.2.2\n");
     assert_eq!(plain(&["--reason", "auth"]).lines().count(), 1 + 8);
     assert_eq!(plain(&["--reason", "nobody"]), "");
+    let set = home.done(&["export", "--format", "ip4set", "--within", "45.1.3.0/24"]);
+    assert_eq!(set.lines().filter(|line| line.starts_with('!')).count(), 1, "{set}");
     let csv = home.done(&["export", "--format", "csv", "--white"]);
     assert_eq!(csv.lines().count(), 1 + 2);
 }

@@ -318,3 +318,24 @@ fn an_exclusion_goes_before_the_same_network() {
     assert_eq!(ran.status, 0);
     assert_eq!(entries(&home), ["!45.1.2.0/24 import", "!45.1.3.0/24 import"]);
 }
+
+/// Caught: a bar that is not drawn.
+#[test]
+fn a_terminal_shows_how_far_it_is() {
+    let home = Home::empty();
+    home.done(&["create", "--slots", "64K"]);
+    let line = |number: u32| format!("45.{}.{}.1\n", number >> 8, number & 255);
+    let file = home.file("list", &(0..20_000).map(line).collect::<String>());
+    let command = format!("{} import {}", support::PROGRAM, text(&file));
+    let mut script = std::process::Command::new("script");
+    script.args(["-q", "-e", "-c", &command, "/dev/null"]).env("EXIMRBL_TABLE", &home.table);
+    script.env("TERM", "xterm").stdin(Stdio::null());
+    let ran = Ran::of(script.output().unwrap());
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.stdout.contains("4096 lines, "), "{ran:?}");
+    assert!(ran.stdout.contains(" a second, ") && ran.stdout.contains(" left"), "{ran:?}");
+    assert!(ran.stdout.contains("20000 lines: 20000 entries taken"), "{ran:?}");
+    // Where nobody looks, nothing is drawn.
+    let ran = home.run(&["import", text(&file)]);
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+}

@@ -28,6 +28,8 @@ pub(super) struct Picture {
     pub(super) white: bool,
     /// Whom which entry lists.
     pub(super) shape: Shape<Entry>,
+    /// The network that it is about, if it is one.
+    pub(super) within: Option<Network>,
     /// White networks that lift listings, ascending.
     pub(super) whites: Vec<Network>,
     /// What is never listed.
@@ -69,8 +71,21 @@ impl Picture {
         let holes = [whites.as_slice(), never.as_slice()].concat();
         let shape = Shape::new(listed, &holes);
         let (origin, below) = (view.origin.clone(), view.below());
-        let white = filter.white;
-        Self { zone, origin, below, white, shape, whites, never, policy, serial, now, names }
+        let (white, within) = (filter.white, export.within);
+        Self {
+            zone,
+            origin,
+            below,
+            white,
+            shape,
+            within,
+            whites,
+            never,
+            policy,
+            serial,
+            now,
+            names,
+        }
     }
 
     /// The codes of an entry.

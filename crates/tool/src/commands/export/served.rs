@@ -101,7 +101,11 @@ fn data_set(
     let networks = listed().map(|(network, _)| (network, ()));
     let never = Shape::new(networks.collect(), &picture.never);
     let never = never.holes(is_ipv4).filter(|_| format != Format::Ip4Set);
-    let whites = picture.whites.iter().copied().filter(|white| white.is_ipv4() == is_ipv4);
+    let is_asked = |white: &Network| {
+        let is_within = picture.within.is_none_or(|within| within.contains(*white));
+        white.is_ipv4() == is_ipv4 && is_within
+    };
+    let whites = picture.whites.iter().copied().filter(is_asked);
     let holes: BTreeSet<Network> = whites.chain(never).collect();
     holes.into_iter().try_for_each(|hole| writer.hole(hole))
 }
