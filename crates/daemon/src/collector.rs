@@ -55,7 +55,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const RESPITE: Duration = Duration::from_millis(100);
 
 /// Bytes that are read from a connection at a time.
-const SCRATCH: usize = 64 << 10;
+const SCRATCH: usize = 16 << 10;
 
 /// What the tasks of the thread share.
 #[derive(Clone)]
