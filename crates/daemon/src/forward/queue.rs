@@ -14,7 +14,7 @@
 //! What a connection that breaks leaves unanswered is sent again: it may be counted twice, and is
 //! never lost.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt::Write;
 
 use eximrbl_report::{Code, Order, Verb};
@@ -75,6 +75,8 @@ pub(super) struct Queue {
     first: u64,
     /// Numbers of the lines that wait for answers, in their order.
     waiting: VecDeque<u64>,
+    /// The number of the first line that may be unsent: before it, none is.
+    unsent: u64,
     /// Most lines in all.
     most: usize,
     /// Most lines that wait for answers just now.
@@ -112,6 +114,7 @@ impl Queue {
             lines: VecDeque::new(),
             first: 0,
             waiting: VecDeque::new(),
+            unsent: 0,
             most,
             window: most,
             clean: 0,
@@ -149,10 +152,12 @@ impl Queue {
         if self.is_refused {
             return 0;
         }
-        for (place, line) in self.lines.iter_mut().enumerate() {
+        let begin = (self.unsent - self.first) as usize;
+        for (place, line) in self.lines.iter_mut().enumerate().skip(begin) {
             if self.waiting.len() >= self.window || text.len() >= bytes {
                 break;
             }
+            self.unsent = self.first + place as u64 + 1;
             if line.way == Way::Unsent {
                 // Writing into a string cannot fail.
                 let _ = writeln!(text, "{}", line.order);
@@ -212,35 +217,32 @@ impl Queue {
         self.is_refused && self.waiting.is_empty()
     }
 
-    /// After a rest: what was refused for now is sent again, but for what has become void.
+    /// After a rest: what was refused for now is sent again, but for rejections that came too late: a
+    /// later line, which ends or lifts the listing, was taken before them. The other way round, a
+    /// listing ends that would go on: an error on the side of accepting mail.
     pub(super) fn resume(&mut self) {
         self.is_refused = false;
-        for place in 0..self.lines.len() {
-            if self.lines[place].way == Way::Again {
-                let is_void = self.is_void(place);
-                self.lines[place].way = if is_void { Way::Refused } else { Way::Unsent };
+        self.unsent = self.first;
+        let mut ended = HashSet::new();
+        for line in self.lines.iter_mut().rev() {
+            let (verb, address) = (line.order.verb(), line.order.address());
+            match line.way {
+                Way::Accepted if verb != Verb::Black => _ = ended.insert(address),
+                Way::Again if verb == Verb::Black && ended.contains(&address) => {
+                    line.way = Way::Refused;
+                }
+                Way::Again => line.way = Way::Unsent,
+                _ => {}
             }
         }
         self.drop_done();
-    }
-
-    /// Whether a rejection came too late: a later line, which ends or lifts the listing, was taken
-    /// before it. The other way round, a listing ends that would go on: an error on the side of
-    /// accepting mail.
-    fn is_void(&self, place: usize) -> bool {
-        let order = self.lines[place].order;
-        let ends = |later: &Line| {
-            later.way == Way::Accepted
-                && later.order.verb() != Verb::Black
-                && later.order.address() == order.address()
-        };
-        order.verb() == Verb::Black && self.lines.iter().skip(place + 1).any(ends)
     }
 
     /// The connection is gone: what was not answered is sent again.
     pub(super) fn disconnected(&mut self) {
         self.waiting.clear();
         self.is_refused = false;
+        self.unsent = self.first;
         for line in &mut self.lines {
             if matches!(line.way, Way::Taken | Way::Again) {
                 line.way = Way::Unsent;
@@ -252,6 +254,7 @@ impl Queue {
         while let Some(Line { way: Way::Accepted | Way::Refused, .. }) = self.lines.front() {
             self.lines.pop_front();
             self.first += 1;
+            self.unsent = self.unsent.max(self.first);
         }
     }
 }

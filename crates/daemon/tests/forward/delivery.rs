@@ -83,6 +83,7 @@ fn what_was_not_answered_is_sent_again_after_the_forwarder_was_killed() {
     let mut daemon = forwarder(&place, gatherer.address);
     record_clients(&place.table(), 0..10);
     gatherer.wait_for(10);
+    wait_for_standing(&place, "behind", 10);
     daemon.signal(Signal::SIGKILL);
     daemon.ended();
     gatherer.be(Manner::Take);
@@ -331,4 +332,32 @@ fn a_gatherer_that_hangs_takes_no_memory_and_is_left_at_the_end() {
     assert_eq!(daemon.ask("2.0.0.127.rbl.example", 1).addresses(), [[127, 0, 0, 2]]);
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.ended().success());
+}
+
+/// Caught: an answer that is waited for without end; lines that are dropped then.
+#[test]
+fn a_gatherer_that_answers_nothing_is_left_after_half_a_minute() {
+    if std::env::var_os("EXIMRBL_TORTURE").is_none() {
+        eprintln!("not run: takes half a minute; set EXIMRBL_TORTURE=1");
+        return;
+    }
+    let (place, gatherer) = (Place::new(), Gatherer::new());
+    let daemon = forwarder(&place, gatherer.address);
+    daemon.wait_for("INFO reports are passed on");
+    gatherer.fall_silent();
+    record_clients(&place.table(), 0..3);
+    std::thread::sleep(std::time::Duration::from_secs(29));
+    daemon.wait_for("no answer for 30 s; does eximrbld work there?; changes that wait: 3");
+    gatherer.be(Manner::Take);
+    assert_eq!(gatherer.wait_for(3), (0..3).map(line).collect::<Vec<_>>());
+}
+
+/// Caught: an address in brackets that is no host.
+#[test]
+fn a_gatherer_may_have_an_ipv6_address() {
+    let place = Place::new();
+    let gatherer = Gatherer::at("[::1]:0".parse().unwrap(), crate::double::SECRET, None);
+    let _daemon = forwarder(&place, gatherer.address);
+    record_clients(&place.table(), 0..1);
+    assert_eq!(gatherer.wait_for(1), [line(0)]);
 }
