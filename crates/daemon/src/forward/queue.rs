@@ -18,6 +18,7 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt::Write;
 
 use eximrbl_report::{Code, Order, Verb};
+use eximrbl_table::UnixSeconds;
 
 use super::feed::Progress;
 
@@ -51,6 +52,13 @@ pub(super) enum Answer {
     Refused(Code, String),
     /// Something else.
     Strange(String),
+}
+
+/// How many lines were written, and how many were not, for they came too late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) sent: u64,
+    pub(super) late: u64,
 }
 
 /// What an answer means for the connection.
@@ -147,10 +155,16 @@ impl Queue {
     }
 
     /// Writes lines that are to be sent, up to so many bytes; they wait for their answers from now on.
-    pub(super) fn take(&mut self, text: &mut String, bytes: usize) -> u64 {
-        let mut taken = 0;
+    /// `left_of` says what is left of an order that was given at a time: lines may have waited long.
+    pub(super) fn take(
+        &mut self,
+        text: &mut String,
+        bytes: usize,
+        left_of: impl Fn(Order, UnixSeconds) -> Option<Order>,
+    ) -> Taken {
+        let mut taken = Taken::default();
         if self.is_refused {
-            return 0;
+            return taken;
         }
         let begin = (self.unsent - self.first) as usize;
         for (place, line) in self.lines.iter_mut().enumerate().skip(begin) {
@@ -159,13 +173,19 @@ impl Queue {
             }
             self.unsent = self.first + place as u64 + 1;
             if line.way == Way::Unsent {
+                let Some(order) = left_of(line.order, line.from.time) else {
+                    line.way = Way::Refused;
+                    taken.late += 1;
+                    continue;
+                };
                 // Writing into a string cannot fail.
-                let _ = writeln!(text, "{}", line.order);
+                let _ = writeln!(text, "{order}");
                 line.way = Way::Taken;
                 self.waiting.push_back(self.first + place as u64);
-                taken += 1;
+                taken.sent += 1;
             }
         }
+        self.drop_done();
         taken
     }
 
@@ -284,7 +304,7 @@ mod tests {
 
     fn taken(queue: &mut Queue) -> Vec<String> {
         let mut text = String::new();
-        queue.take(&mut text, 1 << 16);
+        queue.take(&mut text, 1 << 16, |order, _| Some(order));
         text.lines().map(|line| line.trim_start_matches("black 192.0.2.").to_owned()).collect()
     }
 
@@ -387,6 +407,21 @@ mod tests {
         queue.resume();
         assert_eq!(taken(&mut queue), ["1"]);
         assert_eq!(queue.oldest(), Some(origin(1)));
+    }
+
+    /// Caught: a line that is left out and never done with.
+    #[test]
+    fn what_comes_too_late_is_done_with() {
+        let mut queue = queue(10, 4);
+        let mut text = String::new();
+        let is_even = |order: &Order| matches!(order.address(), std::net::IpAddr::V4(v4) if v4.octets()[3] % 2 == 0);
+        let taken = queue.take(&mut text, 1 << 16, |order, _| Some(order).filter(|o| !is_even(o)));
+        assert_eq!(taken, Taken { sent: 2, late: 2 });
+        assert_eq!(queue.oldest(), Some(origin(1)));
+        queue.answer(Answer::Accepted);
+        assert_eq!(queue.oldest(), Some(origin(3)));
+        queue.answer(Answer::Accepted);
+        assert!(queue.is_empty());
     }
 
     /// Caught: lines thrown away because the secret is wrong.
