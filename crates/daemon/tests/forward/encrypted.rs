@@ -18,10 +18,10 @@ use crate::double::{Gatherer, SECRET, free, write_secret};
 use crate::{line, record_clients, wait_for_standing};
 
 /// An authority of the test's own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::named("an authority")
     }
 
@@ -33,7 +33,7 @@ impl Authority {
     }
 
     /// A certificate for a name or address, and its key.
-    fn sign(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+    pub(crate) fn sign(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -42,7 +42,7 @@ impl Authority {
     }
 
     /// Writes its certificate for the forwarder.
-    fn write(&self, place: &Place) -> PathBuf {
+    pub(crate) fn write(&self, place: &Place) -> PathBuf {
         write_secret(&place.path("ca"), &self.0.pem())
     }
 
