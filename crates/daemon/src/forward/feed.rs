@@ -118,7 +118,11 @@ impl Feed {
             self.lines = Lines::new(&self.own, &table);
         }
         let own = self.lines.own_bits(&table);
-        let again = self.read;
+        let mut again = self.read;
+        if again.time > now {
+            // By a clock that was set back since: nothing is known to be old.
+            again.time = 0;
+        }
         let since = again.time;
         let (sender, entries) = channel(SCANNED);
         let scanned = table.clone();
@@ -162,6 +166,11 @@ impl Feed {
     /// How far all was passed on, if `oldest` is the oldest line that was read and is not passed on.
     pub(super) fn progress(&self, oldest: Option<Progress>) -> Progress {
         oldest.or(self.scan.as_ref().map(|scan| scan.again)).unwrap_or(self.read)
+    }
+
+    /// The table whose changes these are.
+    pub(super) fn table(&self) -> &Table {
+        self.following.table()
     }
 
     /// How many changes there are beyond a place.

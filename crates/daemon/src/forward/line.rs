@@ -248,6 +248,20 @@ mod tests {
         assert_eq!(found, ["nothing", own, "nothing", own, "nothing", "nothing"]);
     }
 
+    /// Caught: names that were learned only at the start.
+    #[test]
+    fn reporters_that_come_later_are_known() {
+        let table = WritableTable::on_heap(64).unwrap();
+        let mut lines = Lines::new(&[name("local"), name("rejectlog")], &table);
+        let mut reader = table.events(None);
+        for (reporter, is_own) in [("local", true), ("mx2", false), ("rejectlog", true)] {
+            table.record(&report(&table, "192.0.2.1", reporter, 1, None), NOW).unwrap();
+            let Next::Event(event) = table.next_event(&mut reader, NOW) else { panic!("no event") };
+            let passed = lines.of_event(&event, &table);
+            assert_eq!(matches!(passed, Passed::Order(_)), is_own, "{reporter}");
+        }
+    }
+
     /// Caught: others' counts passed on as this host's; an old entry's whole count sent again.
     #[test]
     fn of_a_missed_entry_only_what_is_certainly_new_and_own_is_passed_on_whole() {

@@ -29,6 +29,7 @@ mod backoff;
 mod connection;
 mod credentials;
 mod feed;
+mod late;
 mod line;
 mod passing;
 mod positions;
@@ -85,6 +86,8 @@ struct Running {
     place: Rc<Cell<Progress>>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    /// Whether the log says that it has ended; the place is kept all the same.
+    is_end_told: bool,
 }
 
 /// Says so when the thread ends, however it does.
@@ -157,12 +160,7 @@ async fn supervise(
             config = now;
             running = adjust(running, &shared, &config, &mut keeping, &standings).await;
         }
-        for dead in running.extract_if(.., |running| running.task.is_finished()) {
-            tracing::error!(
-                "reports are not passed on to {} any more, for an internal error; restart eximrbld",
-                dead.to
-            );
-        }
+        running.iter_mut().for_each(Running::tell_end);
         keeping.keep(&running).await;
     }
     for running in &running {
@@ -234,6 +232,17 @@ impl Running {
             place: passing.place.clone(),
             stop,
             task: spawn_local(pass(passing, stopped)),
+            is_end_told: false,
+        }
+    }
+
+    /// Says so, once, when it has ended by itself.
+    fn tell_end(&mut self) {
+        if self.task.is_finished() && !std::mem::replace(&mut self.is_end_told, true) {
+            tracing::error!(
+                "reports are not passed on to {} any more, for an internal error; restart eximrbld",
+                self.to
+            );
         }
     }
 }
@@ -275,7 +284,9 @@ impl Keeping {
 
     /// Writes the file, if something has changed.
     async fn write(&mut self, positions: Positions) {
-        if positions == self.positions {
+        // The time alone passes without a change, too.
+        let place = |(to, progress): (&String, &Progress)| (to.clone(), progress.position);
+        if positions.iter().map(place).eq(self.positions.iter().map(place)) {
             return;
         }
         self.kept_at = Some(Instant::now());

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::backoff::Backoff;
 use super::connection::{ANSWER_MAX, Connection, Stream, connect};
 use super::feed::{Feed, Missed, Next, Progress};
+use super::late;
 use super::queue::{Answer, Outcome, Queue};
 use super::standing::{Standing, State};
 use super::trouble::{Proof, Trouble};
@@ -323,12 +324,16 @@ impl Passing {
             return false;
         }
         let was_waiting = self.queue.is_waiting();
-        let taken = self.queue.take(text, BATCH);
-        if taken > 0 && !was_waiting {
+        let (table, now) = (self.feed.table(), eximrbl_table::now());
+        let left_of = |order, time| late::left_of(order, time, table, now);
+        let taken = self.queue.take(text, BATCH, left_of);
+        if taken.sent > 0 && !was_waiting {
             self.waiting_since = Instant::now();
         }
-        self.standing.sent.fetch_add(taken, Ordering::Relaxed);
-        more
+        self.standing.sent.fetch_add(taken.sent, Ordering::Relaxed);
+        self.standing.late.fetch_add(taken.late, Ordering::Relaxed);
+        // What came too late made room.
+        more || taken.late > 0
     }
 
     /// Takes an answer.

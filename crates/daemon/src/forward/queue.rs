@@ -14,10 +14,11 @@
 //! What a connection that breaks leaves unanswered is sent again: it may be counted twice, and is
 //! never lost.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt::Write;
 
 use eximrbl_report::{Code, Order, Verb};
+use eximrbl_table::UnixSeconds;
 
 use super::feed::Progress;
 
@@ -53,6 +54,13 @@ pub(super) enum Answer {
     Strange(String),
 }
 
+/// How many lines were written, and how many were not, for they came too late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) sent: u64,
+    pub(super) late: u64,
+}
+
 /// What an answer means for the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -75,6 +83,8 @@ pub(super) struct Queue {
     first: u64,
     /// Numbers of the lines that wait for answers, in their order.
     waiting: VecDeque<u64>,
+    /// The number of the first line that may be unsent: before it, none is.
+    unsent: u64,
     /// Most lines in all.
     most: usize,
     /// Most lines that wait for answers just now.
@@ -112,6 +122,7 @@ impl Queue {
             lines: VecDeque::new(),
             first: 0,
             waiting: VecDeque::new(),
+            unsent: 0,
             most,
             window: most,
             clean: 0,
@@ -144,23 +155,37 @@ impl Queue {
     }
 
     /// Writes lines that are to be sent, up to so many bytes; they wait for their answers from now on.
-    pub(super) fn take(&mut self, text: &mut String, bytes: usize) -> u64 {
-        let mut taken = 0;
+    /// `left_of` says what is left of an order that was given at a time: lines may have waited long.
+    pub(super) fn take(
+        &mut self,
+        text: &mut String,
+        bytes: usize,
+        left_of: impl Fn(Order, UnixSeconds) -> Option<Order>,
+    ) -> Taken {
+        let mut taken = Taken::default();
         if self.is_refused {
-            return 0;
+            return taken;
         }
-        for (place, line) in self.lines.iter_mut().enumerate() {
+        let begin = (self.unsent - self.first) as usize;
+        for (place, line) in self.lines.iter_mut().enumerate().skip(begin) {
             if self.waiting.len() >= self.window || text.len() >= bytes {
                 break;
             }
+            self.unsent = self.first + place as u64 + 1;
             if line.way == Way::Unsent {
+                let Some(order) = left_of(line.order, line.from.time) else {
+                    line.way = Way::Refused;
+                    taken.late += 1;
+                    continue;
+                };
                 // Writing into a string cannot fail.
-                let _ = writeln!(text, "{}", line.order);
+                let _ = writeln!(text, "{order}");
                 line.way = Way::Taken;
                 self.waiting.push_back(self.first + place as u64);
-                taken += 1;
+                taken.sent += 1;
             }
         }
+        self.drop_done();
         taken
     }
 
@@ -212,35 +237,32 @@ impl Queue {
         self.is_refused && self.waiting.is_empty()
     }
 
-    /// After a rest: what was refused for now is sent again, but for what has become void.
+    /// After a rest: what was refused for now is sent again, but for rejections that came too late: a
+    /// later line, which ends or lifts the listing, was taken before them. The other way round, a
+    /// listing ends that would go on: an error on the side of accepting mail.
     pub(super) fn resume(&mut self) {
         self.is_refused = false;
-        for place in 0..self.lines.len() {
-            if self.lines[place].way == Way::Again {
-                let is_void = self.is_void(place);
-                self.lines[place].way = if is_void { Way::Refused } else { Way::Unsent };
+        self.unsent = self.first;
+        let mut ended = HashSet::new();
+        for line in self.lines.iter_mut().rev() {
+            let (verb, address) = (line.order.verb(), line.order.address());
+            match line.way {
+                Way::Accepted if verb != Verb::Black => _ = ended.insert(address),
+                Way::Again if verb == Verb::Black && ended.contains(&address) => {
+                    line.way = Way::Refused;
+                }
+                Way::Again => line.way = Way::Unsent,
+                _ => {}
             }
         }
         self.drop_done();
-    }
-
-    /// Whether a rejection came too late: a later line, which ends or lifts the listing, was taken
-    /// before it. The other way round, a listing ends that would go on: an error on the side of
-    /// accepting mail.
-    fn is_void(&self, place: usize) -> bool {
-        let order = self.lines[place].order;
-        let ends = |later: &Line| {
-            later.way == Way::Accepted
-                && later.order.verb() != Verb::Black
-                && later.order.address() == order.address()
-        };
-        order.verb() == Verb::Black && self.lines.iter().skip(place + 1).any(ends)
     }
 
     /// The connection is gone: what was not answered is sent again.
     pub(super) fn disconnected(&mut self) {
         self.waiting.clear();
         self.is_refused = false;
+        self.unsent = self.first;
         for line in &mut self.lines {
             if matches!(line.way, Way::Taken | Way::Again) {
                 line.way = Way::Unsent;
@@ -252,6 +274,7 @@ impl Queue {
         while let Some(Line { way: Way::Accepted | Way::Refused, .. }) = self.lines.front() {
             self.lines.pop_front();
             self.first += 1;
+            self.unsent = self.unsent.max(self.first);
         }
     }
 }
@@ -281,7 +304,7 @@ mod tests {
 
     fn taken(queue: &mut Queue) -> Vec<String> {
         let mut text = String::new();
-        queue.take(&mut text, 1 << 16);
+        queue.take(&mut text, 1 << 16, |order, _| Some(order));
         text.lines().map(|line| line.trim_start_matches("black 192.0.2.").to_owned()).collect()
     }
 
@@ -384,6 +407,21 @@ mod tests {
         queue.resume();
         assert_eq!(taken(&mut queue), ["1"]);
         assert_eq!(queue.oldest(), Some(origin(1)));
+    }
+
+    /// Caught: a line that is left out and never done with.
+    #[test]
+    fn what_comes_too_late_is_done_with() {
+        let mut queue = queue(10, 4);
+        let mut text = String::new();
+        let is_even = |order: &Order| matches!(order.address(), std::net::IpAddr::V4(v4) if v4.octets()[3] % 2 == 0);
+        let taken = queue.take(&mut text, 1 << 16, |order, _| Some(order).filter(|o| !is_even(o)));
+        assert_eq!(taken, Taken { sent: 2, late: 2 });
+        assert_eq!(queue.oldest(), Some(origin(1)));
+        queue.answer(Answer::Accepted);
+        assert_eq!(queue.oldest(), Some(origin(3)));
+        queue.answer(Answer::Accepted);
+        assert!(queue.is_empty());
     }
 
     /// Caught: lines thrown away because the secret is wrong.

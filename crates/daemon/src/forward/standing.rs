@@ -21,6 +21,8 @@ pub(super) struct Standing {
     pub(super) refused: AtomicU64,
     /// About networks, and not sent.
     pub(super) networks: AtomicU64,
+    /// Not sent, for they had ended here before they could be.
+    pub(super) late: AtomicU64,
     /// Changes of the table that were not looked at or not passed on yet.
     pub(super) behind: AtomicU64,
 }
@@ -63,6 +65,7 @@ pub(crate) struct Report {
     /// Refused for good.
     refused: u64,
     networks: u64,
+    late: u64,
     behind: u64,
 }
 
@@ -87,6 +90,7 @@ impl Standing {
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             networks: AtomicU64::new(0),
+            late: AtomicU64::new(0),
             behind: AtomicU64::new(0),
         }
     }
@@ -119,6 +123,7 @@ impl Standing {
             accepted: count(&self.accepted),
             refused: count(&self.refused),
             networks: count(&self.networks),
+            late: count(&self.late),
             behind: count(&self.behind),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use eximrbl_table::{WritableTable, dictionary, now};
+use eximrbl_table::{Table, WritableTable, dictionary, now};
 use nix::sys::signal::Signal;
 
 use crate::common::{Place, wait_until};
@@ -83,6 +83,7 @@ fn what_was_not_answered_is_sent_again_after_the_forwarder_was_killed() {
     let mut daemon = forwarder(&place, gatherer.address);
     record_clients(&place.table(), 0..10);
     gatherer.wait_for(10);
+    wait_for_standing(&place, "behind", 10);
     daemon.signal(Signal::SIGKILL);
     daemon.ended();
     gatherer.be(Manner::Take);
@@ -128,7 +129,6 @@ fn a_gatherer_that_is_away_is_caught_up_with() {
     let expected: Vec<_> = (0..100).map(line).collect();
     assert_eq!(gatherer.wait_for(100), expected);
     daemon.wait_for(&format!("INFO reports are passed on to {address}"));
-    assert_eq!(daemon.log().matches("WARN").count(), 1, "{}", daemon.log());
     // Away once more, and back with another connection.
     gatherer.be(Manner::Close);
     record_clients(&place.table(), 100..200);
@@ -152,7 +152,7 @@ fn an_idle_connection_may_be_closed_and_comes_back_with_the_next_report() {
         wait_for_standing(&place, "state", "idle");
     }
     assert_eq!(gatherer.taken(), (0..3).map(line).collect::<Vec<_>>());
-    assert!(!daemon.log().contains("WARN"), "{}", daemon.log());
+    assert!(!daemon.log().contains("closed the connection"), "{}", daemon.log());
 }
 
 /// Caught: lines in wait without bound; a scan that is not made; one that sends what was passed on.
@@ -290,11 +290,15 @@ fn another_table_is_followed_too() {
     assert!(taken[5..].iter().all(|line| !line.contains(" 198.18.0.0 ")), "{taken:?}");
 }
 
-/// Waits until all is passed on, and of another second than what will be.
+/// Waits until all is passed on, in an earlier second than the last change that was looked at.
 fn settled(place: &Place) {
     wait_for_standing(place, "behind", 0);
     let passed = now();
     wait_until(|| now() > passed + 1, || "the clock stands still".to_owned());
+    record_others(&place.table(), 1);
+    let serial = format!("\"next\":{},", Table::open(&place.table()).unwrap().serial());
+    let kept = || fs::read_to_string(place.path("table.forward")).unwrap();
+    wait_until(|| kept().contains(&serial), || format!("no {serial} in {}", kept()));
 }
 
 /// A gatherer that answers nothing: no more than `buffer` lines are written, memory stays as it is,
@@ -331,4 +335,32 @@ fn a_gatherer_that_hangs_takes_no_memory_and_is_left_at_the_end() {
     assert_eq!(daemon.ask("2.0.0.127.rbl.example", 1).addresses(), [[127, 0, 0, 2]]);
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.ended().success());
+}
+
+/// Caught: an answer that is waited for without end; lines that are dropped then.
+#[test]
+fn a_gatherer_that_answers_nothing_is_left_after_half_a_minute() {
+    if std::env::var_os("EXIMRBL_TORTURE").is_none() {
+        eprintln!("not run: takes half a minute; set EXIMRBL_TORTURE=1");
+        return;
+    }
+    let (place, gatherer) = (Place::new(), Gatherer::new());
+    let daemon = forwarder(&place, gatherer.address);
+    daemon.wait_for("INFO reports are passed on");
+    gatherer.fall_silent();
+    record_clients(&place.table(), 0..3);
+    std::thread::sleep(std::time::Duration::from_secs(29));
+    daemon.wait_for("no answer for 30 s; does eximrbld work there?; changes that wait: 3");
+    gatherer.be(Manner::Take);
+    assert_eq!(gatherer.wait_for(3), (0..3).map(line).collect::<Vec<_>>());
+}
+
+/// Caught: an address in brackets that is no host.
+#[test]
+fn a_gatherer_may_have_an_ipv6_address() {
+    let place = Place::new();
+    let gatherer = Gatherer::at("[::1]:0".parse().unwrap(), crate::double::SECRET, None);
+    let _daemon = forwarder(&place, gatherer.address);
+    record_clients(&place.table(), 0..1);
+    assert_eq!(gatherer.wait_for(1), [line(0)]);
 }

@@ -67,7 +67,15 @@ impl Gatherer {
 
     /// One at an address, which a forwarder may know already.
     pub(crate) fn at(address: SocketAddr, secret: &str, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        Self::serve(TcpListener::bind(address).unwrap(), secret, tls)
+    }
+
+    /// One at a socket that listens.
+    pub(crate) fn serve(
+        listener: TcpListener,
+        secret: &str,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let inner = Arc::new(Inner {
             manner: Mutex::new(Manner::Take),

@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 
 use crate::common::{Daemon, PLAIN, Place, Statistics, control_section, wait_until};
 use crate::double::{SECRET, free, write_secret};
-use crate::{client, record_by, record_clients, wait_for_standing};
+use crate::encrypted::Authority;
+use crate::{client, record_by, record_clients, standing, wait_for_standing};
 
 /// A daemon of one of two hosts: it collects at one address, and may pass on to another.
 fn host(place: &Place, collects: SocketAddr, reporter: &str, passes_on: &str) -> String {
@@ -136,4 +137,38 @@ fn a_gatherer_that_is_restarted_misses_nothing() {
         // All were answered before the gatherer ended, or came when it was back.
         assert_eq!(entry.count, 1, "{number}");
     }
+}
+
+/// By TLS, with a certificate on each side and no secret.
+///
+/// Caught: reports that are counted to nobody in particular.
+#[test]
+fn a_certificate_is_enough() {
+    let (place, gatherer, authority) = (Place::new(), Place::new(), Authority::new());
+    let at = free();
+    let write = |place: &Place, what: &str, pem: &str| write_secret(&place.path(what), pem);
+    let (certificate, key) = authority.sign(&at.ip().to_string());
+    let settings = format!(
+        "{}[collector]\ntls = [\"{at}\"]\ncertificate = {:?}\nkey = {:?}\nclient_ca = {:?}\n\
+         [[reporter]]\nname = \"mx1\"\ncertificate = \"mx1.example\"\nrate = 0\n{PLAIN}",
+        control_section(&gatherer),
+        write(&gatherer, "certificate", &certificate.pem()),
+        write(&gatherer, "key", &key.serialize_pem()),
+        authority.write(&gatherer),
+    );
+    let _there = Daemon::start(&gatherer, &settings);
+    let (certificate, key) = authority.sign("mx1.example");
+    let settings = format!(
+        "{}[forward]\nto = [\"{at}\"]\ncertificate = {:?}\nkey = {:?}\nca = {:?}\n{PLAIN}",
+        control_section(&place),
+        write(&place, "certificate", &certificate.pem()),
+        write(&place, "key", &key.serialize_pem()),
+        authority.write(&place),
+    );
+    let _here = Daemon::start(&place, &settings);
+    record_clients(&place.table(), 0..2000);
+    let (_, reporters) = wait_for_count(&gatherer.table(), &client(1999), 1);
+    assert_eq!(reporters, ["mx1"]);
+    wait_for_standing(&place, "behind", 0);
+    assert_eq!(standing(&place)["accepted"], 2000);
 }

@@ -29,8 +29,9 @@ fn a_wrong_secret_is_told_with_what_to_do_and_the_right_one_counts_at_once() {
     );
     daemon.wait_for(&told);
     record_clients(&place.table(), 0..3);
-    wait_until(|| gatherer.connections() >= 2, || daemon.log());
-    assert_eq!(daemon.log().matches("WARN").count(), 1, "{}", daemon.log());
+    wait_until(|| gatherer.connections() > 3, || daemon.log());
+    // One a minute.
+    assert!(daemon.log().matches("(secret: ").count() < 3, "{}", daemon.log());
     assert!(!daemon.log().contains(SECRET), "{}", daemon.log());
     // Without a reload.
     write_secret(&file, right);

@@ -231,7 +231,7 @@ fn resized(machine: &Machine) {
 ///
 /// Caught: connections that are given up although reports are to be passed on.
 fn passed_on(machine: &Machine) {
-    let forward = "[forward]\nto = [\"2.0.0.127.rbl.example:4445\"]\nname = \"mx1\"\n\
+    let forward = "[forward]\nto = [\"2.0.0.127.rbl.example:4445\", \"none.rbl.example:4445\"]\nname = \"mx1\"\n\
                    secret_file = \"/etc/eximrbl/mx1.secret\"\nca = \"/etc/eximrbl/ca\"\n";
     machine.write("/etc/eximrbl/eximrbl.toml", &format!("{CONFIGURATION}{forward}{ZONE}"));
     machine.succeed(
@@ -245,6 +245,10 @@ fn passed_on(machine: &Machine) {
     machine.wait_for_line(
         "eximrbld",
         "reports are not passed on to 2.0.0.127.rbl.example:4445: 127.0.0.2:4445: Connection refused",
+    );
+    machine.wait_for_line(
+        "eximrbld",
+        "reports are not passed on to none.rbl.example:4445: its name cannot be looked up",
     );
     assert!(machine.path("/var/lib/eximrbl/table.forward").exists());
     machine.write("/etc/eximrbl/eximrbl.toml", &format!("{CONFIGURATION}{ZONE}"));
