@@ -9,6 +9,7 @@
 //!                                                         ▲   │ expiries, clock: may entries end?
 //! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ─┘   │ writing: only while it works
 //! control: what was counted, on a Unix socket
+//! nats: other sites' changes, from and to the table
 //! ```
 //!
 //! hickory-server's codec, in `eximrbl_dns`, reads the requests and writes the responses; the loops
@@ -27,13 +28,15 @@ mod command_line;
 mod confinement;
 mod control;
 mod expiries;
-#[allow(dead_code)]
+#[cfg_attr(not(feature = "nats"), allow(dead_code))]
 mod following;
 mod guarding;
 mod holes;
 mod keeper;
 mod listen;
 mod log;
+#[cfg(feature = "nats")]
+mod nats;
 mod panics;
 mod privileges;
 mod resizes;

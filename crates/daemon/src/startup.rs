@@ -93,7 +93,8 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     identity.drop_privileges()?;
     let control = bind_control(&config, &identity);
     let sockets: Vec<_> = control.iter().map(ControlSocket::folder).collect();
-    confine(&config.table.path, Kept { removes: &sockets, ..Kept::default() });
+    let connects = config.nats.is_some();
+    confine(&config.table.path, Kept { removes: &sockets, connects, ..Kept::default() });
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
     let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
     identity.give_to_exim(&config.table.path);
@@ -114,8 +115,23 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
             tracing::warn!("the control socket is not served: {error}");
         }
     }
+    exchange(&config, &shared);
     let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
     Ok(server::run(keeper, shared, listeners)?)
+}
+
+/// Starts the exchange with other sites, if there is to be one.
+fn exchange(config: &Config, shared: &Arc<Shared>) {
+    let Some(settings) = &config.nats else { return };
+    #[cfg(feature = "nats")]
+    if let Err(error) = crate::nats::start(settings.clone(), shared.clone()) {
+        tracing::error!("nothing is exchanged over NATS: {error}");
+    }
+    #[cfg(not(feature = "nats"))]
+    {
+        let _ = (settings, shared);
+        tracing::error!("nothing is exchanged over NATS: this eximrbld was built without it");
+    }
 }
 
 /// Makes the control socket's folder, for the user that the daemon becomes. It goes with each start

@@ -49,6 +49,19 @@
 //! [control]
 //! socket = "/run/eximrbl/control" # "" for none
 //!
+//! [nats]                          # changes exchanged with other sites; not without this section
+//! url = "tls://nats.example.org:4222" # or a list of servers of one cluster
+//! site = "paris"                  # required; the reporter's name at the other sites
+//! credentials = "/etc/eximrbl/nats.creds" # or user and password_file, or nkey_file
+//! ca = "/etc/eximrbl/nats-ca.crt" # the system's authorities when left out
+//! certificate = "/etc/eximrbl/nats.crt" # to show to the server, with its key
+//! key = "/etc/eximrbl/nats.key"
+//! stream = "EXIMRBL"
+//! subject = "eximrbl.reports"     # this site publishes to eximrbl.reports.paris
+//! replicas = 1                    # when the stream is made
+//! max_age = 604800                # the same; the policy's max_ttl when left out
+//! reporters = ["local", "mx2"]    # all of this site's, but the administrator, when left out
+//!
 //! [[zone]]                        # at least one
 //! name = "rbl.example.org"
 //! list = "black"                  # or "white"
@@ -64,6 +77,7 @@
 mod document;
 mod error;
 mod guard;
+mod nats;
 mod sections;
 mod server;
 mod spec;
@@ -75,6 +89,7 @@ use std::path::{Path, PathBuf};
 use eximrbl_table::{CreateOptions, DEFAULT_PATH, Network, Policy};
 
 pub use error::ConfigError;
+pub use nats::{NatsLogin, NatsSettings};
 pub use server::{CONTROL_PATH, ControlSettings, TcpSettings};
 
 use crate::name::DnsName;
@@ -99,6 +114,8 @@ pub struct Config {
     pub dns: DnsSettings,
     /// `[control]`
     pub control: ControlSettings,
+    /// `[nats]`; `None` without that section.
+    pub nats: Option<NatsSettings>,
     /// `[[zone]]`, at least one, no name twice.
     pub zones: Vec<ZoneSettings>,
 }
@@ -272,6 +289,7 @@ impl Config {
             policy: Policy::default(),
             dns: DnsSettings { listen, ..DnsSettings::default() },
             control: ControlSettings { socket: None },
+            nats: None,
             zones,
         })
     }

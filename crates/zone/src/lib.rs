@@ -27,8 +27,8 @@ pub mod zone;
 
 pub use answer::{Answer, Authority, QueryType, Subject, answer};
 pub use config::{
-    Config, ConfigError, ControlSettings, CookieUse, DnsSettings, RateLimit, TableSettings,
-    TcpSettings, ZoneSettings,
+    Config, ConfigError, ControlSettings, CookieUse, DnsSettings, NatsLogin, NatsSettings,
+    RateLimit, TableSettings, TcpSettings, ZoneSettings,
 };
 pub use listing::Listing;
 pub use name::{DnsName, NameError};

@@ -8,7 +8,7 @@ use eximrbl_table::{Network, Policy, WEIGHT_MAX};
 
 use super::error::{Key, Wrong};
 use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
-use super::{Config, DnsSettings, TTL_MAX, TableSettings, WORKERS_MAX, guard, server, zones};
+use super::{Config, DnsSettings, TTL_MAX, TableSettings, WORKERS_MAX, guard, nats, server, zones};
 
 // These are the table's own ranges. They stand here too, so that a number which no policy can hold
 // (below zero, say) is told the same range as any other.
@@ -42,8 +42,9 @@ pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
     let policy = policy(spec.policy)?;
     let dns = dns(spec.dns)?;
     let control = server::control(spec.control)?;
+    let nats = spec.nats.map(nats::check).transpose()?;
     let zones = zones::check(spec.zone, dns.allow_query.as_deref())?;
-    Ok(Config { table, policy, dns, control, zones })
+    Ok(Config { table, policy, dns, control, nats, zones })
 }
 
 /// `[table]`

@@ -18,6 +18,7 @@ pub(super) struct Spec {
     pub(super) dns: DnsSpec,
     #[serde(default)]
     pub(super) control: ControlSpec,
+    pub(super) nats: Option<NatsSpec>,
     #[serde(default)]
     pub(super) zone: Vec<ZoneSpec>,
 }
@@ -92,6 +93,27 @@ pub(super) struct TcpSpec {
 #[serde(deny_unknown_fields)]
 pub(super) struct ControlSpec {
     pub(super) socket: Option<String>,
+}
+
+/// `[nats]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NatsSpec {
+    /// One text, or a list of them.
+    pub(super) url: Option<toml::Value>,
+    pub(super) credentials: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password_file: Option<String>,
+    pub(super) nkey_file: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) site: Option<String>,
+    pub(super) stream: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) replicas: Option<i64>,
+    pub(super) max_age: Option<i64>,
+    pub(super) reporters: Option<Vec<String>>,
 }
 
 /// `[[zone]]`
