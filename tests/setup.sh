@@ -15,6 +15,7 @@ packages=(
     exim4-dev                  # Debian's headers, to compare ours with
     unbound bind9-dnsutils     # a real resolver, and dig
     nsd knot knot-dnsutils     # name servers that serve the same list, to compare answers; kdig
+    nats-server openssl        # what sites exchange their changes over, and its certificates
     spamassassin rspamd        # spam filters that ask the list
     swaks                      # SMTP for people to read
     faketime                   # sets the time for programs under test
@@ -31,6 +32,7 @@ declare -A services=(
     [unbound-resolvconf.service]=unbound
     [nsd.service]=nsd
     [knot.service]=knot
+    [nats-server.service]=nats-server
     [rspamd.service]=rspamd
     [spamassassin-maintenance.timer]=spamassassin
     [rbldnsd.service]=rbldnsd

@@ -36,7 +36,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
 use crate::served::Shared;
-use connection::{Link, LinkError, messages};
+use connection::{Link, LinkError, messages, subjects};
 use engine::{Engine, Polled};
 use outbox::Outgoing;
 use told::Told;
@@ -164,6 +164,7 @@ async fn try_connected(
     let info = stream.cached_info();
     let created = info.created.to_string();
     let start = engine.follow_from(&created, info.state.last_sequence);
+    engine.acquaint(subjects(&stream, settings).await?.iter().map(String::as_str));
     let mut messages = messages(&stream, settings, start).await?;
     let server = link.client.server_info();
     tracing::info!("NATS: connected to {}, as site {}", server.server_name, settings.site);

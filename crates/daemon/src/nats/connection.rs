@@ -10,6 +10,7 @@ use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType, Stream
 use async_nats::jetstream::{self, Context, ErrorCode};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap};
 use eximrbl_zone::{NatsLogin, NatsSettings};
+use futures_util::TryStreamExt;
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::outbox::Outgoing;
@@ -152,6 +153,18 @@ impl Link {
         ack.await.map_err(failed)?;
         Ok(outgoing)
     }
+}
+
+/// The subjects of the messages that are in the stream.
+pub(super) async fn subjects(
+    stream: &Stream,
+    settings: &NatsSettings,
+) -> Result<Vec<String>, LinkError> {
+    let failed = |error: &dyn Error| LinkError::Messages(error.to_string());
+    let pattern = format!("{}.*", settings.subject);
+    let found = stream.info_with_subjects(pattern).await.map_err(|error| failed(&error))?;
+    let found = found.map_ok(|(subject, _)| subject).try_collect().await;
+    found.map_err(|error| failed(&error))
 }
 
 /// The stream's messages from a sequence number on, each once and in order.

@@ -39,10 +39,16 @@ pub(super) struct Engine {
     positions: Positions,
     file: PositionsFile,
     stored: Instant,
+    /// What was stored last.
+    kept: Option<Positions>,
     /// Changes below this number were made before the start.
     started_at: u64,
     /// Without notes of an earlier run: up to when each reporter's changes seem to be in the table.
     seen: HashMap<Name, UnixSeconds>,
+    /// Whether the other sites' names are known.
+    is_acquainted: bool,
+    /// Whether the first change is still to be read, of a table of which nothing was published.
+    is_first: bool,
     reasons: Names,
     reporters: Names,
     told: Told,
@@ -69,11 +75,10 @@ impl Engine {
             told.warn("positions", format_args!("NATS: what was kept is lost: {error}"));
             None
         });
-        let here = Position { stream, next: started_at };
         let (positions, seen) = match kept {
             Some(kept) if kept.own.stream == stream => (kept, HashMap::new()),
-            // Another table, or none that is known of.
-            _ => (Positions::new(here), seen(&table)),
+            // Another table, or none that is known of: all that its ring still has is published.
+            _ => (Positions::new(Position { stream, next: 0 }), seen(&table)),
         };
         // All that the ring still has, for the memory of what was changed.
         let following = Following::new(shared, Some(Position { stream, next: 0 }));
@@ -89,17 +94,30 @@ impl Engine {
             positions,
             file,
             stored: Instant::now(),
+            kept: None,
             started_at,
             seen,
+            is_acquainted: false,
+            is_first: false,
             reasons: table.reasons(),
             reporters: table.reporters(),
             told,
         };
         engine.look();
-        if let Some(since) = engine.positions.state_since {
-            engine.tell_state(since);
-        }
         engine
+    }
+
+    /// Learns which sites there are, by the subjects of the stream's messages. Before that nothing is
+    /// published, for it might be another site's.
+    pub(super) fn acquaint<'a>(&mut self, subjects: impl Iterator<Item = &'a str>) {
+        for site in subjects.filter_map(site_of) {
+            self.learn(site);
+        }
+        if !std::mem::replace(&mut self.is_acquainted, true)
+            && let Some(since) = self.positions.state_since
+        {
+            self.tell_state(since, UnixSeconds::MAX);
+        }
     }
 
     /// Lets go of all but what the log was told.
@@ -123,6 +141,9 @@ impl Engine {
         self.merge.set_terms(Terms::from(&table.policy()));
         self.reasons = table.reasons();
         self.reporters = table.reporters();
+        if self.kept.as_ref() != Some(&self.positions) {
+            self.store();
+        }
     }
 
     fn open(&mut self) -> Option<WritableTable> {
@@ -152,12 +173,18 @@ impl Engine {
     /// Reads on among the table's changes.
     pub(super) fn poll(&mut self, now: UnixSeconds) -> Polled {
         let mut polled = Polled::Nothing;
+        if !self.is_acquainted {
+            return polled;
+        }
         for _ in 0..READ_MAX {
             if !self.outbox.has_room() {
                 break;
             }
             match self.following.step(now) {
-                Step::Nothing => break,
+                Step::Nothing => {
+                    self.tell_older(UnixSeconds::MAX);
+                    break;
+                }
                 Step::Replaced => return Polled::Replaced,
                 Step::Event(event) => self.event(event),
                 Step::Lost(lost) => self.lost(lost),
@@ -165,9 +192,7 @@ impl Engine {
             self.outbox.read_to(self.following.position().next.max(self.positions.own.next));
             polled = Polled::Something;
         }
-        if self.outbox.is_empty() {
-            self.outbox.settle(&mut self.positions);
-        }
+        self.outbox.settle(&mut self.positions);
         polled
     }
 
@@ -177,6 +202,7 @@ impl Engine {
     }
 
     fn event(&mut self, event: Event) {
+        self.tell_older(event.time);
         let Some(by) = self.reporter_of(event.reporter) else { return };
         let is_site = by == self.site || self.positions.is_site(by.as_str());
         let is_early = event.sequence < self.started_at;
@@ -223,13 +249,20 @@ impl Engine {
 
     /// Changes were overwritten before they were read.
     fn lost(&mut self, lost: u64) {
-        if self.following.position().next <= self.positions.own.next {
+        let next = self.following.position().next;
+        if self.positions.own.next == 0 {
+            // Nothing was published yet. A table's first number is not 0: it may be all.
+            self.positions.own.next = next;
+            self.is_first = true;
+            return;
+        }
+        if next <= self.positions.own.next {
             // They were published by an earlier run.
             return;
         }
         let since = self.outbox.clock().saturating_sub(SWAP);
         let since = self.positions.state_since.map_or(since, |other| other.min(since));
-        self.tell_state(since);
+        self.tell_state(since, UnixSeconds::MAX);
         self.told.warn(
             "lost",
             format_args!(
@@ -239,8 +272,15 @@ impl Engine {
         );
     }
 
-    /// Publishes what is listed since a time.
-    fn tell_state(&mut self, since: UnixSeconds) {
+    /// When all begins: publishes what was listed before the first change that is still known.
+    fn tell_older(&mut self, first: UnixSeconds) {
+        if std::mem::take(&mut self.is_first) {
+            self.tell_state(0, first);
+        }
+    }
+
+    /// Publishes what was listed since a time, and first before another.
+    fn tell_state(&mut self, since: UnixSeconds, before: UnixSeconds) {
         self.positions.state_since = Some(since);
         let now = eximrbl_table::now();
         let table = self.following.table();
@@ -257,7 +297,7 @@ impl Engine {
     }
 
     /// Learns that there is a site of this name.
-    pub(super) fn learn(&mut self, site: Name) {
+    fn learn(&mut self, site: Name) {
         if site != self.site {
             self.positions.learn(site);
         }
@@ -295,8 +335,7 @@ impl Engine {
     /// vouches for. `waiting` more messages are on their way.
     pub(super) fn take(&mut self, subject: &str, bytes: &[u8], sequence: u64, waiting: u64) {
         let now = eximrbl_table::now();
-        let site = subject.rsplit('.').next().and_then(|name| Name::new(name.as_bytes()));
-        match site {
+        match site_of(subject) {
             Some(site) if site == self.site => {}
             Some(site) => match Message::parse(bytes) {
                 Ok(message) if message.site == site => self.make(&message, now),
@@ -374,13 +413,21 @@ impl Engine {
     pub(super) fn store(&mut self) {
         self.stored = Instant::now();
         match self.file.store(&self.positions) {
-            Ok(()) => self.told.clear("positions"),
+            Ok(()) => {
+                self.kept = Some(self.positions.clone());
+                self.told.clear("positions");
+            }
             Err(error) => self.told.warn(
                 "positions",
                 format_args!("NATS: positions are not kept, a restart may repeat changes: {error}"),
             ),
         }
     }
+}
+
+/// The site that publishes to a subject.
+fn site_of(subject: &str) -> Option<Name> {
+    subject.rsplit('.').next().and_then(|name| Name::new(name.as_bytes()))
 }
 
 /// Up to when each reporter's changes seem to be in a table.

@@ -121,7 +121,7 @@ impl Outbox {
     }
 
     /// Whether all that was read is published, by the positions.
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.state.is_none()
     }
 
@@ -220,7 +220,8 @@ impl Outbox {
 
     /// Notes what needs no message: changes that are nobody else's affair, a state without entries.
     pub(super) fn settle(&mut self, positions: &mut Positions) {
-        if self.state.as_ref().is_some_and(|state| state.entries.is_empty()) {
+        let is_told = |state: &State| state.entries.is_empty() && self.read >= state.at;
+        if self.state.as_ref().is_some_and(is_told) {
             self.state = None;
             positions.state_since = None;
         }

@@ -53,7 +53,7 @@ impl Positions {
             format: FORMAT,
             own,
             told: 0,
-            state_since: Some(0),
+            state_since: None,
             noted: own.next,
             server: None,
             sites: BTreeMap::new(),
