@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::harness::{dig, query_name, wait_until};
+use crate::harness::{dig, query_name, tool_text, wait_until};
 use crate::stage::{Site, agree, one_server, reject, settle};
 
 const A: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 201);
@@ -82,11 +82,12 @@ fn what_was_overwritten_is_told_as_it_is() {
     let nats = format!("url = \"{}\"", server.url());
     let mut osaka = Site::new(lan.host("osaka", 11), "osaka", &nats);
     let paris = Site::start(lan.host("paris", 12), "paris", &nats);
-    // A table from before.
+    // A table from before, whose ring has nothing any more of how it came about.
     osaka.go();
     osaka.stop();
     let _ = std::fs::remove_file(osaka.scratch.join("state/nats-osaka.json"));
     osaka.reject(A, 7);
+    tool_text(&osaka.table(), "resize --slots 4096");
     osaka.go();
     agree(&[&paris], A, 7);
     settle(&[&osaka, &paris], 1);

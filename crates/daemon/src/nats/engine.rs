@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eximrbl_table::dictionary::ADMIN;
-use eximrbl_table::{Event, EventKind, Name, Names, OpenError, Table, UnixSeconds, WritableTable};
+use eximrbl_table::{
+    Entry, Event, EventKind, Name, Names, OpenError, Table, UnixSeconds, WritableTable,
+};
 use eximrbl_zone::NatsSettings;
 
 use super::history::Terms;
@@ -290,8 +292,9 @@ impl Engine {
             self.is_published(bit, name).then_some(1_u64 << bit)
         });
         let published: u64 = published.sum();
-        let is_his =
-            |entry: &eximrbl_table::Entry| entry.reporters & published != 0 && entry.last >= since;
+        let is_his = |entry: &Entry| {
+            entry.reporters & published != 0 && entry.last >= since && entry.first < before
+        };
         let entries = table.entries(now).filter(is_his).collect();
         self.outbox.tell_state(at, now, entries);
     }

@@ -152,11 +152,12 @@ impl Merge {
                 Effect::White { until: event.time.saturating_add(event.seconds) }
             }
             EventKind::WhiteEnded => Effect::WhiteEnd,
-            EventKind::Evicted => {
+            EventKind::Expired => return None,
+            // Gone, or made less, at this site alone: what is left is seen when it matters.
+            _ => {
                 self.evicted(event.network);
                 return None;
             }
-            EventKind::Expired => return None,
         };
         Some(Past { time: event.time, site, effect, reason: event.reason, by })
     }

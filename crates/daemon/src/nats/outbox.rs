@@ -104,7 +104,7 @@ impl Outbox {
             EventKind::WhiteEnded => Deed::White { seconds: 0 },
             EventKind::Forgiven => Deed::Forgive,
             // This table's own affairs.
-            EventKind::Evicted | EventKind::Expired => return,
+            _ => return,
         };
         self.pending.push_back(Change {
             number: event.sequence,
