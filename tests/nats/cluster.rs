@@ -38,8 +38,9 @@ fn a_server_is_lost_and_a_partition_heals() {
     let sites = [&osaka, &paris, &quito];
     settle(&sites, 1);
 
-    // Each of the servers is killed in turn: one of them leads the stream.
-    for index in 0..servers.len() {
+    // A server is killed, or each of them in turn: then one of them has led the stream.
+    let killed = if std::env::var_os("EXIMRBL_TORTURE").is_some() { servers.len() } else { 1 };
+    for index in 0..killed {
         servers[index].kill();
         for (site, weight) in [(&osaka, 1), (&paris, 10), (&quito, 100)] {
             site.reject(A, weight);
@@ -58,6 +59,7 @@ fn a_server_is_lost_and_a_partition_heals() {
     agree(&[&paris, &quito], B, 50);
     paris.forgive(C);
     agree(&[&paris, &quito], C, 0);
+    osaka.wait_for("NATS: no messages: missed idle heartbeat");
     assert_eq!((osaka.count(B), osaka.count(C)), (5, 1), "cut off");
     set_cable(&lan, 11, true);
     agree(&sites, B, 55);
@@ -71,7 +73,8 @@ fn a_server_is_lost_and_a_partition_heals() {
     set_cable(&lan, SERVERS[0], true);
     settle(&sites, 6);
     for site in sites {
-        assert_eq!((site.count(A), site.count(B), site.count(C)), (333, 555, 0), "{}", site.name);
+        let counts = [A, B, C].map(|client| site.count(client));
+        assert_eq!(counts, [111 * killed as u32, 555, 0], "{}", site.name);
     }
     wait_until("all servers run", || servers.iter_mut().all(|server| server.process.is_running()));
 }

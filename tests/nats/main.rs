@@ -8,6 +8,7 @@
 mod harness;
 
 mod cluster;
+mod credentials;
 mod one_server;
 mod stage;
 mod trouble;

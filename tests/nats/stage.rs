@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use eximrbl_table::dictionary::{LOCAL, REJECT_BIT};
 use eximrbl_table::{Entry, Name, Report, Table, WritableTable, now};
@@ -10,6 +11,10 @@ use crate::harness::{Host, Lan, Process, Scratch, artifact, run, set_mode, wait_
 
 /// Where a server listens on its host.
 pub(crate) const PORT: u16 = 4222;
+
+/// How long sites may take to agree. A cluster that lost a server needs some seconds to elect who leads
+/// it, several times over.
+const ELECTIONS: Duration = Duration::from_secs(120);
 
 /// A NATS server.
 pub(crate) struct Server {
@@ -195,7 +200,11 @@ pub(crate) fn reject(table: &WritableTable, client: Ipv4Addr, weight: u32) {
 pub(crate) fn agree(sites: &[&Site], client: Ipv4Addr, count: u32) {
     for site in sites {
         let name = site.name;
-        if !crate::harness::holds_soon(|| site.count(client) == count) {
+        let deadline = Instant::now() + ELECTIONS;
+        while site.count(client) != count && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if site.count(client) != count {
             let logs: Vec<_> = sites.iter().map(|s| format!("{}:\n{}", s.name, s.log())).collect();
             panic!(
                 "{name} counts {} of {client}, not {count}\n{}",

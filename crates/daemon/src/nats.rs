@@ -90,7 +90,6 @@ async fn exchange(settings: &NatsSettings, shared: Arc<Shared>) {
         let ended = connected(settings, &shared, &mut engine, &mut was_up).await;
         if was_up {
             wait = RETRY.0;
-            engine.told().clear("link");
         }
         match ended {
             Ended::Replaced => {
@@ -99,7 +98,7 @@ async fn exchange(settings: &NatsSettings, shared: Arc<Shared>) {
             }
             Ended::Link(error) => {
                 engine.told().warn(
-                    "link",
+                    error.cause(),
                     format_args!("NATS: {error}; trying again, and all else goes on"),
                 );
                 rest(&mut engine, jittered(wait)).await;
@@ -164,7 +163,9 @@ async fn try_connected(
     let info = stream.cached_info();
     let created = info.created.to_string();
     let start = engine.follow_from(&created, info.state.last_sequence);
-    engine.acquaint(subjects(&stream, settings).await?.iter().map(String::as_str));
+    if !engine.is_acquainted() {
+        engine.acquaint(subjects(&stream, settings).await?.iter().map(String::as_str));
+    }
     let mut messages = messages(&stream, settings, start).await?;
     let server = link.client.server_info();
     tracing::info!("NATS: connected to {}, as site {}", server.server_name, settings.site);

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How often the server is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// How often the server says that it is there while there are no messages.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long one request for messages holds.
 const REQUEST: Duration = Duration::from_secs(30);
 /// How long the server remembers messages, to recognise those that are sent again.
@@ -55,6 +55,22 @@ pub(super) enum LinkError {
     Publish(String),
     #[error("no messages: {0}")]
     Messages(String),
+}
+
+impl LinkError {
+    /// What the log tells once a minute at most.
+    pub(super) fn cause(&self) -> &'static str {
+        match self {
+            Self::File { .. } | Self::Login { .. } => "file",
+            Self::Refused { .. } => "refused",
+            Self::Tls { .. } => "tls",
+            Self::Away { .. } => "away",
+            Self::Lost => "lost",
+            Self::Stream { .. } => "stream",
+            Self::Publish(_) => "publish",
+            Self::Messages(_) => "messages",
+        }
+    }
 }
 
 /// A connection, and what becomes of it.
@@ -181,7 +197,8 @@ pub(super) async fn messages(
         filter_subject: format!("{}.*", settings.subject),
         inactive_threshold: FORGET,
         memory_storage: true,
-        num_replicas: 1,
+        // With as many copies as the stream has: a single one may be given to a server that is gone.
+        num_replicas: stream.cached_info().config.num_replicas,
         ..pull::Config::default()
     };
     let failed = |error: &dyn Error| LinkError::Messages(error.to_string());

@@ -115,11 +115,15 @@ impl Engine {
         for site in subjects.filter_map(site_of) {
             self.learn(site);
         }
-        if !std::mem::replace(&mut self.is_acquainted, true)
-            && let Some(since) = self.positions.state_since
-        {
+        self.is_acquainted = true;
+        if let Some(since) = self.positions.state_since {
             self.tell_state(since, UnixSeconds::MAX);
         }
+    }
+
+    /// Whether the other sites' names are known.
+    pub(super) fn is_acquainted(&self) -> bool {
+        self.is_acquainted
     }
 
     /// Lets go of all but what the log was told.
