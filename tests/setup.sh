@@ -17,6 +17,7 @@ packages=(
     nsd knot knot-dnsutils     # name servers that serve the same list, to compare answers; kdig
     bind9-utils rbldnsd        # checks zone files; serves exported lists, and those that are imported
     nftables                   # loads exported sets
+    nats-server openssl        # what sites exchange their changes over, and its certificates
     spamassassin rspamd        # spam filters that ask the list
     swaks                      # SMTP for people to read
     faketime                   # sets the time for programs under test
@@ -34,6 +35,7 @@ declare -A services=(
     [unbound-resolvconf.service]=unbound
     [nsd.service]=nsd
     [knot.service]=knot
+    [nats-server.service]=nats-server
     [rspamd.service]=rspamd
     [spamassassin-maintenance.timer]=spamassassin
     [rbldnsd.service]=rbldnsd

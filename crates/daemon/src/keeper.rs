@@ -295,6 +295,7 @@ fn keep_fixed(mut new: Config, old: &Config, can_forward: bool) -> Config {
         ("where [collector] listens", places(&new) != places(old)),
         ("forward", new.forward.is_some() && !can_forward),
         ("audit.file", trail(&new) != trail(old)),
+        ("nats", new.nats != old.nats),
     ];
     for (key, _) in fixed.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!("{key} has changed; restart eximrbld for that");
@@ -316,6 +317,7 @@ fn keep_fixed(mut new: Config, old: &Config, can_forward: bool) -> Config {
     new.forward = new.forward.filter(|_| can_forward);
     let trail = old.audit.as_ref().map(|audit| audit.file.clone());
     new.audit = trail.map(|file| AuditSettings { file, ..new.audit.unwrap_or_default() });
+    new.nats.clone_from(&old.nats);
     new
 }
 

@@ -7,7 +7,9 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging. `RUST_LOG`, when set, decides instead of `level`.
 pub(crate) fn start(level: tracing::Level) {
     // hickory logs every query at level info, and at warn what anybody can provoke by a packet.
-    let directives = format!("{level},hickory_server=off,hickory_net=off,hickory_proto=off");
+    // async-nats logs what is logged here in words of our own.
+    let libraries = "hickory_server=off,hickory_net=off,hickory_proto=off,async_nats=off";
+    let directives = format!("{level},{libraries}");
     let filter = match EnvFilter::try_from_default_env() {
         Ok(filter) => filter,
         Err(_) => EnvFilter::new(directives),

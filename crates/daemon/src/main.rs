@@ -12,6 +12,7 @@
 //! forward: passes this host's reports on to others, when the configuration wants it
 //! audit: every change of the table, in a file
 //! collector: what others report, into the table
+//! nats: other sites' changes, from and to the table
 //! ```
 //!
 //! hickory-server's codec, in `eximrbl_dns`, reads the requests and writes the responses; the loops
@@ -31,6 +32,7 @@ mod command_line;
 mod confinement;
 mod control;
 mod expiries;
+#[cfg_attr(not(feature = "nats"), allow(dead_code))]
 mod following;
 mod forward;
 mod guarding;
@@ -38,6 +40,8 @@ mod holes;
 mod keeper;
 mod listen;
 mod log;
+#[cfg(feature = "nats")]
+mod nats;
 mod panics;
 mod privileges;
 mod resizes;

@@ -112,7 +112,7 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     let reports = report_path.and_then(|path| bind_reports(path, &identity));
     let sockets: Vec<_> = control.iter().chain(&reports).map(ControlSocket::folder).collect();
     let trail: Vec<_> = trail.and_then(Path::parent).into_iter().collect();
-    let connects = config.forward.is_some();
+    let connects = config.forward.is_some() || config.nats.is_some();
     confine(&config.table.path, Kept { removes: &sockets, writes: &trail, connects });
     // Opened once more: what the unprivileged user cannot open, it could not reopen later.
     let table = Arc::new(Table::open(&config.table.path).map_err(TableError::from)?);
@@ -153,12 +153,27 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     if let Err(error) = audit::start(shared.clone()) {
         tracing::error!("no audit trail, DNS is served without: {error}");
     }
+    exchange(&config, &shared);
     let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
     let ended = server::run(keeper, shared, listeners);
     if let Some(forwarder) = forwarder {
         forwarder.stop();
     }
     Ok(ended?)
+}
+
+/// Starts the exchange with other sites, if there is to be one.
+fn exchange(config: &Config, shared: &Arc<Shared>) {
+    let Some(settings) = &config.nats else { return };
+    #[cfg(feature = "nats")]
+    if let Err(error) = crate::nats::start(settings.clone(), shared.clone()) {
+        tracing::error!("nothing is exchanged over NATS: {error}");
+    }
+    #[cfg(not(feature = "nats"))]
+    {
+        let _ = (settings, shared);
+        tracing::error!("nothing is exchanged over NATS: this eximrbld was built without it");
+    }
 }
 
 /// Starts to pass reports on, if that is wanted. Without it, DNS is served all the same.

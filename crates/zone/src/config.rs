@@ -84,10 +84,24 @@
 //! tls = true                      # false to loopback addresses only
 //! reporters = ["local", "collector", "rejectlog"] # and "admin"
 //! buffer = 1000                   # lines that wait for their answer
+//!
 //! [audit]                         # no trail without this section
 //! file = "/var/log/eximrbl/audit.jsonl"
 //! size = "64M"                    # then it becomes an older one; 0 where logrotate sees to it
 //! keep = 5                        # older ones
+//!
+//! [nats]                          # changes exchanged with other sites; not without this section
+//! url = "tls://nats.example.org:4222" # or a list of servers of one cluster
+//! site = "paris"                  # required; the reporter's name at the other sites
+//! credentials = "/etc/eximrbl/nats.creds" # or user and password_file, or nkey_file
+//! ca = "/etc/eximrbl/nats-ca.crt" # the system's authorities when left out
+//! certificate = "/etc/eximrbl/nats.crt" # to show to the server, with its key
+//! key = "/etc/eximrbl/nats.key"
+//! stream = "EXIMRBL"
+//! subject = "eximrbl.reports"     # this site publishes to eximrbl.reports.paris
+//! replicas = 1                    # when the stream is made
+//! max_age = 604800                # the same; the policy's max_ttl when left out
+//! reporters = ["local", "mx2"]    # all of this site's, but the administrator, when left out
 //!
 //! [[zone]]                        # at least one
 //! name = "rbl.example.org"
@@ -107,6 +121,7 @@ mod document;
 mod error;
 mod forward;
 mod guard;
+mod nats;
 mod sections;
 mod server;
 mod spec;
@@ -121,6 +136,7 @@ pub use audit::{AUDIT_PATH, AuditSettings};
 pub use collector::{CollectorSettings, REPORTERS_MAX, ReporterSettings, TlsIdentity};
 pub use error::ConfigError;
 pub use forward::{ForwardSettings, Gatherer, GathererHost};
+pub use nats::{NatsLogin, NatsSettings};
 pub use server::{CONTROL_PATH, ControlSettings, TcpSettings};
 
 use crate::name::DnsName;
@@ -153,6 +169,8 @@ pub struct Config {
     pub forward: Option<ForwardSettings>,
     /// `[audit]`; `None` for no trail.
     pub audit: Option<AuditSettings>,
+    /// `[nats]`; `None` without that section.
+    pub nats: Option<NatsSettings>,
     /// `[[zone]]`, at least one, no name twice.
     pub zones: Vec<ZoneSettings>,
 }
@@ -330,6 +348,7 @@ impl Config {
             reporters: Vec::new(),
             forward: None,
             audit: None,
+            nats: None,
             zones,
         })
     }

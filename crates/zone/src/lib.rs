@@ -28,8 +28,8 @@ pub mod zone;
 pub use answer::{Answer, Authority, QueryType, Subject, answer};
 pub use config::{
     AuditSettings, CollectorSettings, Config, ConfigError, ControlSettings, CookieUse, DnsSettings,
-    ForwardSettings, Gatherer, GathererHost, RateLimit, ReporterSettings, TableSettings,
-    TcpSettings, TlsIdentity, ZoneSettings,
+    ForwardSettings, Gatherer, GathererHost, NatsLogin, NatsSettings, RateLimit, ReporterSettings,
+    TableSettings, TcpSettings, TlsIdentity, ZoneSettings,
 };
 pub use listing::Listing;
 pub use name::{DnsName, NameError};

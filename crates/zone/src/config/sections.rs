@@ -10,7 +10,7 @@ use super::error::{Key, Wrong};
 use super::spec::{DnsSpec, PolicySpec, Spec, TableSpec};
 use super::{
     Config, DnsSettings, TTL_MAX, TableSettings, WORKERS_MAX, audit, collector, forward, guard,
-    server, zones,
+    nats, server, zones,
 };
 
 // These are the table's own ranges. They stand here too, so that a number which no policy can hold
@@ -46,11 +46,12 @@ pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
     let dns = dns(spec.dns)?;
     let control = server::control(spec.control)?;
     let audit = audit::audit(spec.audit)?;
+    let nats = spec.nats.map(nats::check).transpose()?;
     let zones = zones::check(spec.zone, dns.allow_query.as_deref())?;
     let reporters = collector::reporters(spec.reporter)?;
     let collector = collector::collector(spec.collector, &reporters)?;
     let forward = spec.forward.map(|spec| forward::check(spec, &reporters)).transpose()?;
-    Ok(Config { table, policy, dns, control, collector, reporters, forward, audit, zones })
+    Ok(Config { table, policy, dns, control, collector, reporters, forward, audit, nats, zones })
 }
 
 /// `[table]`

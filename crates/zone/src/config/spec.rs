@@ -23,6 +23,7 @@ pub(super) struct Spec {
     pub(super) reporter: Vec<ReporterSpec>,
     pub(super) forward: Option<ForwardSpec>,
     pub(super) audit: Option<AuditSpec>,
+    pub(super) nats: Option<NatsSpec>,
     #[serde(default)]
     pub(super) zone: Vec<ZoneSpec>,
 }
@@ -156,6 +157,27 @@ pub(super) struct AuditSpec {
     /// Bytes as a number, or as text with a unit.
     pub(super) size: Option<toml::Value>,
     pub(super) keep: Option<i64>,
+}
+
+/// `[nats]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NatsSpec {
+    /// One text, or a list of them.
+    pub(super) url: Option<toml::Value>,
+    pub(super) credentials: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password_file: Option<String>,
+    pub(super) nkey_file: Option<String>,
+    pub(super) ca: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) site: Option<String>,
+    pub(super) stream: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) replicas: Option<i64>,
+    pub(super) max_age: Option<i64>,
+    pub(super) reporters: Option<Vec<String>>,
 }
 
 /// `[[zone]]`

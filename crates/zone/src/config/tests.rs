@@ -292,6 +292,66 @@ fn the_trails_size_is_a_number_or_has_a_unit() {
     assert_eq!(parse(SMALLEST).unwrap().audit, None);
 }
 
+/// Caught: a key of the sample's exchange that is no key.
+#[test]
+fn the_samples_exchange_is_good() {
+    let sample = include_str!("../../../../examples/eximrbl.toml");
+    let whole = sample.lines().map(|line| line.strip_prefix("## ").unwrap_or(line));
+    let nats = parse(&whole.flat_map(|line| [line, "\n"]).collect::<String>()).unwrap().nats;
+    let nats = nats.unwrap();
+    let least = parse(&format!("{SMALLEST}[nats]\nurl = \"tls://n\"\nsite = \"paris\"\n"));
+    let least = least.unwrap().nats.unwrap();
+    assert_eq!(
+        (&nats.stream, &nats.subject, nats.replicas),
+        (&least.stream, &least.subject, least.replicas)
+    );
+    assert_eq!((nats.max_age, least.max_age), (Some(Policy::default().max_ttl), None));
+    assert_eq!(nats.login, NatsLogin::Credentials("/etc/eximrbl/nats.creds".into()));
+}
+
+/// Caught: a list of servers of which one is taken.
+#[test]
+fn every_setting_of_the_exchange_is_taken_over() {
+    let nats = |text: &str| {
+        let text = format!("{SMALLEST}[nats]\nsite = \"paris\"\n{text}\n");
+        parse(&text).unwrap().nats.unwrap()
+    };
+    let name = |text: &str| eximrbl_table::Name::new(text.as_bytes()).unwrap();
+    let all = nats(
+        r#"
+url = ["nats://192.0.2.1", "tls://[2001:db8::1]:4222", "tls://n.example.org:4223"]
+user = "paris"
+password_file = "/p"
+ca = "/ca"
+certificate = "/c"
+key = "/k"
+stream = "RBL_1"
+subject = "rbl.all-sites"
+replicas = 3
+max_age = 3600
+reporters = ["local", "admin"]
+"#,
+    );
+    let servers = ["nats://192.0.2.1", "tls://[2001:db8::1]:4222", "tls://n.example.org:4223"];
+    let expected = NatsSettings {
+        servers: servers.map(str::to_owned).to_vec(),
+        login: NatsLogin::Password { user: "paris".to_owned(), file: "/p".into() },
+        ca: Some("/ca".into()),
+        identity: Some(("/c".into(), "/k".into())),
+        site: name("paris"),
+        stream: "RBL_1".to_owned(),
+        subject: "rbl.all-sites".to_owned(),
+        replicas: 3,
+        max_age: Some(3600),
+        reporters: Some(vec![name("local"), name("admin")]),
+    };
+    assert_eq!(all, expected);
+    let one = nats("url = \"nats://n:4222\"\nnkey_file = \"/n\"");
+    assert_eq!((one.servers.len(), one.login), (1, NatsLogin::Nkey("/n".into())));
+    assert_eq!(nats("url = \"nats://n:4222\"").login, NatsLogin::Nobody);
+    assert_eq!(parse(SMALLEST).unwrap().nats, None);
+}
+
 #[test]
 fn the_sample_says_how_much_the_table_takes() {
     let sample = include_str!("../../../../examples/eximrbl.toml");
