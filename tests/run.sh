@@ -22,12 +22,12 @@ step() {
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/eximrbl-run-XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
-failed_steps=0
+models=
+trap 'rm -rf "$scratch"; [[ -z $models ]] || kill "$models" 2>/dev/null || true' EXIT
 
 # Runs cargo, shows its output, and keeps it for the count.
 tested() {
-    "$@" 2>&1 | tee -a "$scratch/output" || failed_steps=$((failed_steps + 1))
+    "$@" 2>&1 | tee "$(mktemp "$scratch/output-XXXXXX")" || echo "$*" >>"$scratch/failed"
 }
 
 step "The library, the daemon and the tool, as shipped"
@@ -38,14 +38,8 @@ chmod 755 "$scratch" "$scratch/artifacts"
 cp "$target"/release/{libeximrbl.so,eximrbld,eximrbl} "$scratch/artifacts/"
 export EXIMRBL_ARTIFACTS=$scratch/artifacts
 
-step "Tests"
-if [[ $# -eq 0 ]]; then
-    tested tests/programs.sh
-else
-    tested cargo test --workspace --locked --no-fail-fast "$@"
-fi
-
-if [[ $# -eq 0 ]]; then
+# What needs builds of its own, and no sockets.
+models_and_sanitizers() {
     step "Every interleaving of the table's steps (loom)"
     RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" CARGO_TARGET_DIR=$target/loom \
         tested cargo test -p eximrbl-table --locked --release --lib loom
@@ -58,9 +52,25 @@ if [[ $# -eq 0 ]]; then
 
     step "Miri"
     tested tests/miri.sh
+}
+
+if [[ $# -eq 0 ]]; then
+    # Beside the test programs, which wait more than they work; what it says comes after theirs.
+    models_and_sanitizers >"$scratch/models" 2>&1 &
+    models=$!
+
+    step "Tests"
+    tested tests/programs.sh
 
     step "Benchmarks compile"
     tested cargo bench --workspace --locked --no-run --bench '*'
+
+    wait "$models" || echo "models and sanitizers" >>"$scratch/failed"
+    models=
+    cat "$scratch/models"
+else
+    step "Tests"
+    tested cargo test --workspace --locked --no-fail-fast "$@"
 fi
 
 # `test result: ok. 12 passed; 0 failed; …` of every test program.
@@ -69,10 +79,10 @@ read -r passed failed < <(awk '/^test result: / {
         if ($i == "passed;") passed += $(i - 1)
         if ($i == "failed;") failed += $(i - 1)
     }
-} END { print passed + 0, failed + 0 }' "$scratch/output")
+} END { print passed + 0, failed + 0 }' "$scratch"/output-*)
 echo
-if [[ $failed_steps -gt 0 && $failed -eq 0 ]]; then
-    echo "A test program did not build, or did not come to its end: see above."
+if [[ -s $scratch/failed && $failed -eq 0 ]]; then
+    echo "Did not build, or not come to its end, see above: $(paste -sd '\n' "$scratch/failed")"
     failed=1
 fi
 echo "$passed passed, $failed failed"
