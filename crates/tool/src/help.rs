@@ -296,8 +296,9 @@ Formats:
 
 What an entry becomes:
   Without --seconds, or a time in the list, it stays until it is ended by hand. It counts as many
-  rejections as the policy's threshold asks for, so it is listed at once, but in a zone with a
-  quorum only together with other reporters. A black entry that ends lives for max_ttl at most.
+  rejections as the policy's threshold asks for, so it is listed at once; in a zone with a quorum
+  too, if it has no end, else together with other reporters. A black entry that ends lives for
+  max_ttl at most.
   An exclusion (!192.0.2.9 of rbldnsd's files) becomes white: it lifts all that lies within it,
   and keeps Exim's rejections of it from counting; with --white it is passed over.
   IPv6 clients are kept by their prefix (/64 unless the policy says otherwise).

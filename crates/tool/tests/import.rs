@@ -339,3 +339,17 @@ fn a_terminal_shows_how_far_it_is() {
     let ran = home.run(&["import", text(&file)]);
     assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
 }
+
+/// Caught: a whitelisting or a network that its reporter's purge leaves.
+#[test]
+fn an_import_is_undone_by_its_reporter() {
+    let home = Home::new();
+    home.reject("45.1.2.3", "rcpt", 0);
+    let list = "45.1.2.1\n!45.1.3.0/24\n45.1.2.3\n45.1.4.0/24\n";
+    home.run(&["import", "--reporter", "peer", text(&home.file("list.ip4set", list))]);
+    assert_eq!(entries(&home).len(), 4);
+    home.run(&["purge", "--reporter", "peer"]);
+    let left = entries(&home);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].starts_with("45.1.2.3 ") && left[0].ends_with(" local"), "{left:?}");
+}

@@ -138,8 +138,7 @@ mod tests {
         format!("{sign}{}-{} {code}", row.span.first(), row.span.last())
     }
 
-    /// Caught: a value that stays the default for the lines below; a default that is left at the
-    /// next default line without a value.
+    /// Caught: a value that stays the default for the lines below.
     #[test]
     fn values_come_from_the_line_or_from_the_default_above() {
         let text = "192.0.2.1\n:127.0.0.5:Listed $\n192.0.2.2\n192.0.2.3 :6\n192.0.2.4 :7:\n\

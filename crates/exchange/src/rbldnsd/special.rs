@@ -131,8 +131,8 @@ mod tests {
         let until = |text: &str| read(format!("TIMESTAMP {text}").as_bytes(), NOW);
         let expires = Ok(Special::Expires(1_795_326_190 + 3600));
         assert_eq!(until("2026:11:22:05:43:10 2026-11-22-06:43:10"), expires);
-        assert_eq!(until("20261122054310 +1h"), expires);
-        assert_eq!(until("20261122054310 +3600s"), expires);
+        assert_eq!(until("20261122044310 +2h"), expires);
+        assert_eq!(until("20261122054300 +3610s"), expires);
         assert_eq!(until("0 20261122064310"), expires);
         assert_eq!(until("2026:11:22"), Ok(Special::Other));
         assert_eq!(until("- -"), Ok(Special::Other));
