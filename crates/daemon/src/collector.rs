@@ -15,8 +15,8 @@
 //! answered.
 //!
 //! A client that sends its lines and waits, as Exim's `${readsocket` does, is answered and the connection closed
-//! when nothing more of it is there to read. Only who has shown who he is (`auth`, or a client
-//! certificate) may stay.
+//! when nothing more of it is there to read. Who has sent more than a few lines gets `line_timeout`
+//! to go on; only who has shown who he is (`auth`, or a client certificate) may stay.
 
 mod conversation;
 mod counts;
@@ -79,7 +79,8 @@ pub(crate) fn start(
     let config = shared.config();
     thread::Builder::new().name("collector".to_owned()).spawn(move || {
         let _end = End;
-        let error = LocalSet::new().block_on(&runtime, serve(sockets, material, shared, config, counts));
+        let error =
+            LocalSet::new().block_on(&runtime, serve(sockets, material, shared, config, counts));
         if let Err(error) = error {
             tracing::error!("collector: {error}");
         }

@@ -66,6 +66,25 @@ fn lines_may_come_in_pieces() {
     wait_until(|| number(&place, &["open"]) == 0, || daemon.log());
 }
 
+/// Caught: a list that is cut off where its sender was slower than the collector.
+#[test]
+fn a_list_may_come_in_pieces_too() {
+    let place = Place::new();
+    let daemon = daemon(&place, "line_timeout = 60");
+    let mut talk = Talk::with(daemon.collecting("TCP"));
+    let list: String = (1..=250).map(|last| format!("black 192.0.2.{last} rcpt\n")).collect();
+    assert!(list.len() > 4096);
+    for count in 1..=3 {
+        assert_eq!(timeless(&talk.say(&list)), format!("ok count {count}"));
+        for _ in 2..=250 {
+            assert_eq!(timeless(&talk.next()), format!("ok count {count}"));
+        }
+    }
+    talk.stream.get_ref().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(talk.next(), "");
+    wait_until(|| number(&place, &["open"]) == 0, || daemon.log());
+}
+
 /// Caught: a limit that each further byte puts off; an idle connection that is kept.
 #[test]
 fn slow_senders_are_told_and_closed() {
