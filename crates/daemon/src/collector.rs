@@ -15,8 +15,8 @@
 //! answered.
 //!
 //! A client that sends its lines and waits, as Exim's `${readsocket` does, is answered and the connection closed
-//! when nothing more of it is there to read. Only who has shown who he is (`auth`, or a client
-//! certificate) may stay.
+//! when nothing more of it is there to read. Who has sent more than a few lines gets `line_timeout`
+//! to go on; only who has shown who he is (`auth`, or a client certificate) may stay.
 
 mod conversation;
 mod counts;

@@ -24,7 +24,7 @@ fn is_listed(daemon: &Daemon, client: [u8; 4]) -> bool {
 }
 
 /// The seed's `${readsocket{inet:127.0.0.1:4444}{black $sender_host_address\n}}`, with and without the
-/// client's end. Caught: an answer before the change; a connection that stays open.
+/// client's end. Caught: a connection that stays open; a line without its end left out.
 #[test]
 fn a_line_of_readsocket_lists_at_once() {
     let place = Place::new();
@@ -44,7 +44,7 @@ fn a_line_of_readsocket_lists_at_once() {
     assert_eq!(daemon.report("black 192.0.2.1 - - 7200"), "ok count 1 seconds 7200\n");
 }
 
-/// Caught: lines after the first left out; an answer for the end of input.
+/// Caught: a last line without its end left out.
 #[test]
 fn several_lines_are_answered_in_their_order() {
     let place = Place::new();

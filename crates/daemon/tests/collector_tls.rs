@@ -113,8 +113,7 @@ fn ask(mut stream: Stream, lines: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// Caught: a certificate of whatever name taken for the reporter's; a connection that is not closed after its
-/// answer, as Exim waits for.
+/// Caught: a certificate of whatever name taken for the reporter's; clients without one turned away.
 #[test]
 fn a_client_certificate_shows_who_reports() {
     let place = Place::new();

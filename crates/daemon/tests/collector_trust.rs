@@ -59,7 +59,7 @@ fn codes(answers: &str) -> Vec<&str> {
     answers.lines().map(code).collect()
 }
 
-/// Caught: replays; a clock that is not looked at, or told to those without the secret; names mixed up.
+/// Caught: signed lines that are not remembered.
 #[test]
 fn signed_lines_are_taken_once_and_in_time() {
     let place = Place::new();
@@ -92,7 +92,7 @@ fn signed_lines_are_taken_once_and_in_time() {
     assert_eq!(counts.number(&["collector", "accepted", "mx3", "black"]), 2);
 }
 
-/// Caught: a datagram's unsigned lines counted to its signer; a session by datagram.
+/// Caught: a session by datagram.
 #[test]
 fn datagrams_are_signed_line_by_line() {
     let place = Place::new();
@@ -152,7 +152,7 @@ fn wrong_secrets_are_logged_once_a_minute() {
     assert!(!log.contains(SECRET) && !log.contains(OTHER));
 }
 
-/// Caught: one bucket for all reporters.
+/// Caught: a rate that is not looked at.
 #[test]
 fn a_reporters_rate_is_his_own() {
     let place = Place::new();
@@ -171,7 +171,7 @@ fn a_reporters_rate_is_his_own() {
     assert!(codes(&daemon.report(ORDER)).iter().all(|code| *code == "ok"));
 }
 
-/// Caught: a limit that counts reports; one that is never looked at again; one for all reporters.
+/// Caught: a limit that counts reports; one that is never looked at again.
 #[test]
 fn a_reporter_has_room_for_his_entries_alone() {
     let place = Place::new();
@@ -223,7 +223,7 @@ fn reports_count_for_what_the_reporter_is_worth() {
     assert!(talk.say("forgive 192.0.2.1\n").starts_with("error not-allowed: "));
 }
 
-/// Caught: unsigned lines of other hosts taken; a reporter's networks that are not looked at.
+/// Caught: unsigned lines of other hosts taken, by connections or by datagrams.
 #[test]
 fn other_hosts_have_to_sign_and_to_be_where_they_should() {
     if !is_root() {

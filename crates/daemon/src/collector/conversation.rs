@@ -72,6 +72,7 @@ where
         let deadline = match line_ends {
             Some(deadline) => deadline,
             None if is_within => *line_ends.insert(Instant::now() + line),
+            None if talk.sends_a_list() && !talk.may_stay() => Instant::now() + line,
             None => Instant::now() + idle,
         };
         let first = timeout_at(deadline, read(stream, &mut rest, &hall.scratch)).await;
@@ -106,7 +107,8 @@ where
         if talk.may_stay() && !was_staying {
             place.is_of_a_reporter();
         }
-        let is_done = talk.has_answers && !is_within && !talk.may_stay() && turn.total < TURN;
+        let may_go_on = talk.may_stay() || talk.sends_a_list();
+        let is_done = talk.has_answers && !is_within && !may_go_on && turn.total < TURN;
         if turn.is_end || is_done {
             break;
         }

@@ -17,6 +17,9 @@ use crate::seldom::Seldom;
 use crate::served::Shared;
 use crate::tcp::Client;
 
+/// Who has sent more bytes than this has a list to report, and gets the time to go on; Exim sends less.
+const LIST: usize = 4096;
+
 /// Who decides on lines.
 pub(super) struct Desk {
     shared: Arc<Shared>,
@@ -42,6 +45,8 @@ pub(super) struct Talk {
     is_local: bool,
     is_datagram: bool,
     session: Option<Session>,
+    /// Bytes that were dealt with.
+    sent: usize,
     /// Whether the rest of a line that was too long is still to come.
     skips: bool,
     /// Whether something was answered.
@@ -70,12 +75,18 @@ impl Talk {
 
     fn new(peer: Peer, is_local: bool) -> Self {
         let is_datagram = false;
-        Self { peer, is_local, is_datagram, session: None, skips: false, has_answers: false }
+        let session = None;
+        Self { peer, is_local, is_datagram, session, sent: 0, skips: false, has_answers: false }
     }
 
     /// Whether it may stay when nothing more is said.
     pub(super) fn may_stay(&self) -> bool {
         self.session.is_some()
+    }
+
+    /// Whether more may follow what was sent, even when nothing more is there just now.
+    pub(super) fn sends_a_list(&self) -> bool {
+        self.sent > LIST
     }
 
     /// Whether the rest of a line is to come.
@@ -172,6 +183,7 @@ impl Desk {
                 None => 0,
             };
             if length == 0 {
+                talk.sent = talk.sent.saturating_add(done);
                 return done;
             }
             let line = &rest[..length];

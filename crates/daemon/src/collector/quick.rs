@@ -108,8 +108,8 @@ fn greet<L: Listener>(stream: L::Stream, mut talk: Talk, answers: &mut Vec<u8>, 
         hall.desk.borrow_mut().take(&mut talk, &buffer[..filled], true, answers);
         filled = 0;
     }
-    let is_done = talk.has_answers && filled == 0 && total < MOST;
-    let closes = is_end || (is_done && !talk.may_stay() && !talk.is_within_a_line());
+    let is_done = talk.has_answers && filled == 0 && total < MOST && !talk.is_within_a_line();
+    let closes = is_end || (is_done && !talk.may_stay() && !talk.sends_a_list());
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
     if closes {
         match send(fd, answers, flags) {
