@@ -12,5 +12,6 @@ mod light;
 
 mod clients;
 mod comparison;
+mod documented;
 
 mod server;
