@@ -4,8 +4,8 @@
 //! replies, the logs, and the mail that is delivered. In the main log there may be eximrbl's own lines, and Exim's about a
 //! datagram that it could not send.
 //!
-//! Caught: `udpsend` in `accept` instead of `warn` (451 without a route); `readsocket` without its text
-//! for failures (451 in `set`); `message` after `acl` in the wrapper.
+//! Caught: `readsocket` without its text for failures (451 in `set`); a way that damages mail
+//! (`tls=yes`).
 
 use crate::blocks::REPORTING;
 use crate::harness::{run, wait_until};
