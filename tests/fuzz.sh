@@ -1,6 +1,6 @@
 #!/bin/bash
 # Fuzzes every untrusted byte for a short while: DNS packets, the table's file, the arguments that
-# Exim passes, the configuration file. The targets, and what each of them checks, are in fuzz/.
+# Exim passes, the configuration file, lines of reports. The targets, and what each of them checks, are in fuzz/.
 #
 #   tests/fuzz.sh              every target: its seeds, then 10 seconds of new inputs
 #   tests/fuzz.sh TARGET…      these only
@@ -41,7 +41,7 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/eximrbl-fuzz-XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 passed=0
 failed=0
-for name in "${@:-dns_query table_file dlfunc_arguments config_file}"; do
+for name in "${@:-dns_query table_file dlfunc_arguments config_file report_line}"; do
     # The default is one word with blanks, so that "$@" may be empty under set -u.
     for name in $name; do
         options=(-timeout=60 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1)

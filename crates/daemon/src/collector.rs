@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use eximrbl_zone::Config;
 use tokio::task::LocalSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -54,7 +55,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const RESPITE: Duration = Duration::from_millis(100);
 
 /// Bytes that are read from a connection at a time.
-const SCRATCH: usize = 64 << 10;
+const SCRATCH: usize = 16 << 10;
 
 /// What the tasks of the thread share.
 #[derive(Clone)]
@@ -74,9 +75,11 @@ pub(crate) fn start(
     counts: Arc<Counts>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anything can be reloaded: what the material was read by.
+    let config = shared.config();
     thread::Builder::new().name("collector".to_owned()).spawn(move || {
         let _end = End;
-        let error = LocalSet::new().block_on(&runtime, serve(sockets, material, shared, counts));
+        let error = LocalSet::new().block_on(&runtime, serve(sockets, material, shared, config, counts));
         if let Err(error) = error {
             tracing::error!("collector: {error}");
         }
@@ -97,11 +100,12 @@ async fn serve(
     sockets: Sockets,
     material: Material,
     shared: Arc<Shared>,
+    config: Arc<Config>,
     counts: Arc<Counts>,
 ) -> io::Result<()> {
     let Material { reporters, tls } = material;
-    let places = Places::new(&shared.config(), counts.clone());
-    let desk = Desk::new(shared, reporters, counts);
+    let places = Places::new(&config, counts.clone());
+    let desk = Desk::new(shared, config, reporters, counts);
     let hall = Hall {
         desk: Rc::new(RefCell::new(desk)),
         places,
@@ -150,5 +154,6 @@ fn look(hall: &Hall) {
         Err(error) => tracing::error!("TLS goes on with the old certificates: {error}"),
     }
     hall.places.renew(&config);
+    Material::warnings(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
     tracing::info!("collecting from {} configured reporters", config.reporters.len());
 }

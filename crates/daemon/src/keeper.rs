@@ -15,6 +15,7 @@ use eximrbl_table::{Expiry, Table, UnixSeconds};
 use eximrbl_zone::{Config, ConfigError};
 use sd_notify::NotifyState;
 
+use crate::collector::{Material, MaterialError};
 use crate::command_line::CommandLine;
 use crate::expiries::Expiries;
 use crate::guarding::{Guarding, SecretFileError};
@@ -61,6 +62,8 @@ enum ReloadError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Secrets(#[from] SecretFileError),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -214,6 +217,8 @@ impl Keeper {
     fn try_reload(&mut self) -> Result<usize, ReloadError> {
         let new = keep_fixed(self.command_line.load()?, &self.config);
         let served = self.shared.served();
+        // The collector reads these itself; what is wrong with them leaves everything as it was.
+        Material::read(&new)?;
         let guard = self.guarding.guard(&new.dns, Some(&served.service.guard))?;
         self.serve(&new, served.table.clone(), guard)?;
         self.shared.configure(new.clone());

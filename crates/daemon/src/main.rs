@@ -9,16 +9,16 @@
 //!                                                         ▲   │ expiries, clock: may entries end?
 //! server: sees to udp, tcp and keeper; SIGTERM stops; SIGHUP ─┘   │ writing: only while it works
 //! control: what was counted, on a Unix socket
+//! collector: what others report, into the table
 //! ```
 //!
 //! hickory-server's codec, in `eximrbl_dns`, reads the requests and writes the responses; the loops
 //! around the sockets are our own, for the reasons that stand in `udp` and `tcp`.
 //!
 //! One thread serves DNS, as an answer takes microseconds and never waits; a second one keeps
-//! table and configuration, which may wait for disks and locks; a third one tells what was counted.
-//! Nothing ends unnoticed: when a
-//! part that is needed ends, the process says so and exits with status 1, for systemd to start it
-//! anew.
+//! table and configuration, which may wait for disks and locks; a third one tells what was counted;
+//! and a fourth one, if it is to, takes reports of others. Nothing ends unnoticed: when a part that
+//! DNS needs ends, the process says so and exits with status 1, for systemd to start it anew.
 
 #![forbid(unsafe_code)]
 

@@ -77,7 +77,8 @@ fn check(command_line: &CommandLine) -> ExitCode {
             let word = if zones == 1 { "zone" } else { "zones" };
             // Nobody may be reading; the exit status says it too.
             let _ = writeln!(std::io::stdout(), "OK: {zones} {word}");
-            if let Some(warning) = privileges::user_warning(&config.dns.user) {
+            let user = privileges::user_warning(&config.dns.user);
+            for warning in user.into_iter().chain(Material::warnings(&config)) {
                 let _ = writeln!(std::io::stderr(), "warning: {warning}");
             }
             ExitCode::SUCCESS
@@ -119,6 +120,7 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     drop(writable);
     let shared = Arc::new(Shared::new(served, config.clone()));
     let material = Material::read(&config)?;
+    Material::warnings(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
     let collected = collecting.as_ref().map(|_| Arc::new(Counts::default()));
     if let (Some(sockets), Some(socket)) = (&mut collecting, &reports) {
         sockets.add_unix(socket).map_err(StartError::Reports)?;

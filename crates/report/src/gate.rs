@@ -228,6 +228,16 @@ impl Gate {
         Ok(Judged::Report { reporter: number, terms: &reporter.terms, order })
     }
 
+    /// A line that was taken came to nothing after all, by no fault of its own: the same line may
+    /// be sent again.
+    pub fn take_back(&mut self, line: &Line<'_>) {
+        let Line::Report { signature: Some(signature), .. } = line else { return };
+        let Ok(number) = self.signer(signature) else { return };
+        if let Some(reporter) = self.reporters.get_mut(number) {
+            reporter.replays.remove(signature.seconds, signature.mac.fingerprint());
+        }
+    }
+
     fn open_session(
         &mut self,
         signature: &Signature<'_>,

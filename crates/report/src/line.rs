@@ -350,8 +350,7 @@ mod tests {
         }
     }
 
-    /// Caught: a blank of `udpsend` that is taken for an empty word; an empty variable at the end
-    /// taken for a word too many.
+    /// Caught: the blank of `udpsend` that is taken for an empty word.
     #[test]
     fn reads_what_exim_sends() {
         for (line, expected) in [
@@ -424,7 +423,7 @@ mod tests {
         }
     }
 
-    /// Caught: a limit that leaves the line's end out.
+    /// Caught: a limit that leaves the line's end out; blanks at the end of an order taken for words.
     #[test]
     fn a_line_of_512_bytes_is_the_longest() {
         let line = |length: usize| {

@@ -67,6 +67,14 @@ impl Replays {
         }
     }
 
+    /// Forgets a line again that was added.
+    pub(crate) fn remove(&mut self, stamp: u64, fingerprint: u64) {
+        let part = self.parts.iter_mut().find(|(part, _)| *part == stamp / PART);
+        if part.is_some_and(|(_, lines)| lines.remove(&fingerprint)) {
+            self.count -= 1;
+        }
+    }
+
     /// Remembers a line that is new.
     pub(crate) fn add(&mut self, stamp: u64, fingerprint: u64) {
         let number = stamp / PART;

@@ -68,7 +68,8 @@ fn names_are_printed_harmlessly() {
     let answer = br#"{"format":1,"version":"1\u001b[2J","pid":3,"started_unix":0,"uptime":1,
         "table":"/t\n","listen":["\u0007"],"queries":{"\u001b":1},"replies":{},"cookies":{},
         "events":{},"workers":[],"zones":[{"name":"\u001b[0m","served":true,"queries":{"a":{}}}],
-        "no_zone":{},"other_zones":{}}"#;
+        "no_zone":{},"other_zones":{},"collector":{"listen":["\u0007"],
+        "accepted":{"\u001b[1m":{"\u001b":1}},"refused":{"\u0008":1},"events":{},"open":1}}"#;
     let (path, server) = answering(&home, answer);
     let printed = home.done(&["info", "--daemon", "--control", text(&path)]);
     assert!(printed.lines().count() > 5, "{printed}");

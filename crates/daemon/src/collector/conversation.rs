@@ -18,7 +18,7 @@ use super::desk::Talk;
 use super::places::Place;
 
 /// Bytes that are taken from one connection before others get their turn.
-const TURN: usize = 256 << 10;
+const TURN: usize = 32 << 10;
 /// Room for what is kept of an idle connection.
 const IDLE_ROOM: usize = 1024;
 /// How long a connection whose end was said is listened to, and how much is dropped meanwhile: closed with

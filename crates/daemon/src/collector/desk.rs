@@ -93,9 +93,14 @@ impl Talk {
 }
 
 impl Desk {
-    pub(super) fn new(shared: Arc<Shared>, reporters: Vec<Enrolled>, counts: Arc<Counts>) -> Self {
+    /// `config` is what the reporters were read by.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        config: Arc<Config>,
+        reporters: Vec<Enrolled>,
+        counts: Arc<Counts>,
+    ) -> Self {
         let begun = Instant::now();
-        let config = shared.config();
         Self {
             gate: Gate::new(reporters, now(begun)),
             store: Store::new(&config.table.path),
@@ -221,9 +226,15 @@ impl Desk {
             }
             Judged::Report { reporter, terms, order } => {
                 let unix = u32::try_from(now.unix).unwrap_or(u32::MAX);
+                let name = terms.name;
                 let stored = self.store.apply(&order, terms, reporter, unix, answers);
-                stored.map_err(|denial| (denial, Some(terms.name)))?;
-                self.counts.taken(terms.name, order.verb());
+                if let Err(denial) = stored {
+                    if denial.code().is_passing() {
+                        self.gate.take_back(&line);
+                    }
+                    return Err((denial, Some(name)));
+                }
+                self.counts.taken(name, order.verb());
             }
         }
         Ok(())
@@ -243,7 +254,9 @@ impl Desk {
         // Into memory; nothing can go wrong.
         let _ = writeln!(answers, "error {}: {denial}", code.name());
         let name = name.or(talk.session.map(|session| session.name));
-        let cause = (Cause::Refused(code.name()), talk.client(), name);
+        // Names that nobody here has are without number.
+        let known = name.filter(|_| code != Code::UnknownReporter);
+        let cause = (Cause::Refused(code.name()), talk.client(), known);
         let Some(say) = self.seldom.say(cause, Instant::now()) else { return };
         let of = Sender { talk, name };
         if is_grave(code) {

@@ -51,6 +51,18 @@ impl Material {
         Ok(Self { reporters: Self::reporters(config)?, tls: Self::tls(config)? })
     }
 
+    /// What an administrator should know of these files, though they can be used.
+    pub(crate) fn warnings(config: &Config) -> Vec<String> {
+        let secrets = config.reporters.iter().filter_map(|reporter| {
+            open_to_all(reporter.secret_file.as_deref()?, "whoever reads it can report")
+        });
+        let identity = config.collector.as_ref().and_then(|collector| collector.identity.as_ref());
+        let key = identity.and_then(|identity| {
+            open_to_all(&identity.key, "whoever reads it can pose as this collector")
+        });
+        secrets.chain(key).collect()
+    }
+
     /// Reads the secrets.
     pub(super) fn reporters(config: &Config) -> Result<Vec<Enrolled>, MaterialError> {
         config.reporters.iter().map(enrolled).collect()
@@ -69,7 +81,6 @@ impl Material {
             tls::certificates(&chain).map_err(|error| wrong(&identity.certificate, error))?;
         let key = read(&identity.key, "the key")?;
         let key = tls::key(&key).map_err(|error| wrong(&identity.key, error))?;
-        warn_if_open(&identity.key, "whoever reads it can pose as this collector");
         let roots = match &collector.client_ca {
             None => None,
             Some(path) => {
@@ -91,7 +102,6 @@ fn enrolled(settings: &ReporterSettings) -> Result<Enrolled, MaterialError> {
         None => Vec::new(),
         Some(path) => {
             let text = read(path, "the reporter's secret")?;
-            warn_if_open(path, "whoever reads it can report");
             Secret::read_all(&text)
                 .map_err(|error| MaterialError::Secret { path: path.clone(), error })?
         }
@@ -124,14 +134,13 @@ fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, MaterialError> {
     Ok(bytes)
 }
 
-/// Warns of a file that anybody may read.
-fn warn_if_open(path: &Path, what: &str) {
-    let Ok(metadata) = path.metadata() else { return };
-    let mode = metadata.mode() & 0o7777;
-    if mode & OTHERS != 0 {
-        let path = path.display();
-        tracing::warn!(
+/// A warning of a file that anybody may read.
+fn open_to_all(path: &Path, what: &str) -> Option<String> {
+    let mode = path.metadata().ok()?.mode() & 0o7777;
+    let path = path.display();
+    (mode & OTHERS != 0).then(|| {
+        format!(
             "{path}: others may read or change it (mode {mode:04o}): {what}; run: chmod o= {path}"
-        );
-    }
+        )
+    })
 }

@@ -230,12 +230,15 @@ impl Open {
         network: Network,
         now: UnixSeconds,
     ) -> Result<(), Denial> {
-        if terms.entries == u32::MAX || self.census.estimate(number, bit) < Some(terms.entries) {
+        let has_room = |census: &Census| {
+            census.estimate(number, bit).is_some_and(|estimate| estimate < terms.entries)
+        };
+        if terms.entries == u32::MAX || has_room(&self.census) {
             return Ok(());
         }
         if self.census.is_old() {
             self.census.count(&self.table, now);
-            if self.census.estimate(number, bit) < Some(terms.entries) {
+            if has_room(&self.census) {
                 return Ok(());
             }
         }

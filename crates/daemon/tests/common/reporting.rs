@@ -1,12 +1,16 @@
 //! Reports to the collector, as Exim sends them.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Daemon;
+use eximrbl_report::{Algorithm, Secret};
+use eximrbl_table::{Name, Network, Table, now};
+
+use super::{Daemon, Place};
 
 /// The longest that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,4 +74,76 @@ pub(crate) fn answer(stream: &mut impl Read) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{error} after {answer:?}"));
     answer
+}
+
+/// The time in microseconds, as `$tod_epoch_l` has it; another one at each call.
+pub(crate) fn stamp() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64;
+    LAST.fetch_max(now, Ordering::Relaxed);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A signed line with its end, at that time.
+pub(crate) fn signed_at(stamp: u64, secret: &str, name: &str, order: &str) -> String {
+    let secret = Secret::read_all(secret.as_bytes()).unwrap().remove(0);
+    let name = Name::new(name.as_bytes()).unwrap();
+    let line = eximrbl_report::signed(&secret, Algorithm::Sha3, name, stamp, order);
+    line + "\n"
+}
+
+/// A signed line with its end.
+pub(crate) fn signed(secret: &str, name: &str, order: &str) -> String {
+    signed_at(stamp(), secret, name, order)
+}
+
+/// The line that makes a connection a reporter's, with its end.
+pub(crate) fn auth(secret: &str, name: &str) -> String {
+    let secret = Secret::read_all(secret.as_bytes()).unwrap().remove(0);
+    let name = Name::new(name.as_bytes()).unwrap();
+    eximrbl_report::auth(&secret, Algorithm::HmacSha1, name, stamp()) + "\n"
+}
+
+/// A connection on which lines are sent one by one.
+pub(crate) struct Talk<S> {
+    pub(crate) stream: BufReader<S>,
+}
+
+impl Talk<TcpStream> {
+    pub(crate) fn with(address: SocketAddr) -> Self {
+        Self { stream: BufReader::new(connect(address)) }
+    }
+}
+
+impl<S: Read + Write> Talk<S> {
+    /// Sends something, and reads one answer; empty at the end.
+    pub(crate) fn say(&mut self, bytes: impl AsRef<[u8]>) -> String {
+        self.stream.get_mut().write_all(bytes.as_ref()).unwrap();
+        self.stream.get_mut().flush().unwrap();
+        self.next()
+    }
+
+    /// Reads one more answer; empty at the end.
+    pub(crate) fn next(&mut self) -> String {
+        let mut answer = String::new();
+        self.stream.read_line(&mut answer).unwrap();
+        answer.trim_end().to_owned()
+    }
+}
+
+/// The names of those who reported a client.
+pub(crate) fn reporters_of(place: &Place, client: &str) -> Vec<String> {
+    let table = Table::open(&place.table()).unwrap();
+    let network: Network = client.parse().unwrap();
+    let entry = table.entry(network, now()).unwrap();
+    table.reporters().of(entry.reporters).map(str::to_owned).collect()
+}
+
+/// Answers without the seconds that are left, which depend on how fast the test runs.
+pub(crate) fn timeless(answers: &str) -> String {
+    let timeless = |line: &str| match line.split_once(" seconds ") {
+        Some((count, _)) if line.starts_with("ok count ") => count.to_owned(),
+        _ => line.to_owned(),
+    };
+    answers.lines().map(timeless).collect::<Vec<_>>().join("\n")
 }

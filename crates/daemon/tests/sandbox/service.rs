@@ -12,12 +12,14 @@ use crate::machine::Machine;
 use crate::{UNIT, can_run, make_user};
 
 const CONFIGURATION: &str = "version = 1\n[dns]\nlisten = [\"127.0.0.1:53\", \"[::1]:53\"]\n\
-    [policy]\nbase_ttl = 600\n[table]\nslots = 4096\n";
+    [policy]\nbase_ttl = 600\n[table]\nslots = 4096\n\
+    [collector]\ntcp = [\"127.0.0.1:4444\"]\nunix = \"/run/eximrbl/report\"\n";
 const ZONE: &str = "[[zone]]\nname = \"rbl.example\"\n";
 /// Names a table to the program of this test when it is run to resize it.
 const MARK: &str = "EXIMRBL_RESIZE";
 const PATH: &str = "/var/lib/eximrbl/table";
 const CONTROL: &str = "/run/eximrbl/control";
+const REPORT: &str = "/run/eximrbl/report";
 
 /// Asks the daemon from inside, as a resolver's host does.
 fn dig(machine: &Machine, arguments: &str) -> String {
@@ -30,7 +32,10 @@ fn record(path: &Path, client: &str, reason: &str) {
     let reason = table.reason(Name::new(reason.as_bytes()).unwrap(), true);
     let network = client.parse().unwrap();
     table
-        .record(&Report { network, reason, reporter: dictionary::LOCAL, weight: None, seconds: None }, now())
+        .record(
+            &Report { network, reason, reporter: dictionary::LOCAL, weight: None, seconds: None },
+            now(),
+        )
         .unwrap();
 }
 
@@ -89,6 +94,7 @@ fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
     }
 
     controlled(&machine);
+    collected(&machine);
     reload(&machine);
     replaced(&machine);
     swept(&machine);
@@ -97,7 +103,7 @@ fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
 
     machine.succeed("systemctl stop eximrbld");
     assert_eq!(machine.succeed("systemctl show -P Result eximrbld"), "success\n");
-    assert!(!machine.path(CONTROL).exists());
+    assert!(!machine.path(CONTROL).exists() && !machine.path(REPORT).exists());
 }
 
 /// The control socket in its default place, for Exim's group.
@@ -105,15 +111,32 @@ fn controlled(machine: &Machine) {
     let folder = Path::new(CONTROL).parent().unwrap().display();
     let made = machine.succeed(&format!("stat -c '%a %U:%G' {folder} {CONTROL}"));
     assert_eq!(made, "755 eximrbl:eximrbl\n660 eximrbl:Debian-exim\n");
+    let answer = ask(machine, CONTROL, "stats\n");
+    assert!(answer.contains("\"tcp_accepted\":2,"), "{answer}");
+}
+
+/// Sends a line to a Unix socket inside; the answer.
+fn ask(machine: &Machine, socket: &str, line: &str) -> String {
     // The way to it is longer than a socket's path may be; a short name leads there.
     let scratch = tempfile::tempdir().unwrap();
-    let near = scratch.path().join("c");
-    std::os::unix::fs::symlink(machine.path(CONTROL), &near).unwrap();
+    let near = scratch.path().join("s");
+    std::os::unix::fs::symlink(machine.path(socket), &near).unwrap();
     let mut stream = std::os::unix::net::UnixStream::connect(&near).unwrap();
-    stream.write_all(b"stats\n").unwrap();
+    stream.write_all(line.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.contains("\"tcp_accepted\":2,"), "{answer}");
+    answer
+}
+
+/// Reports by TCP, and by the Unix socket for Exim's group.
+fn collected(machine: &Machine) {
+    let made = machine.succeed(&format!("stat -c '%a %U:%G' {REPORT}"));
+    assert_eq!(made, "660 eximrbl:Debian-exim\n");
+    assert_eq!(ask(machine, REPORT, "black 192.0.2.77\n"), "ok count 1 seconds 600\n");
+    let by_tcp = "exec 3<>/dev/tcp/127.0.0.1/4444; echo black 192.0.2.78 >&3; cat <&3";
+    let answer = machine.succeed(&format!("bash -c '{by_tcp}'"));
+    assert_eq!(answer, "ok count 1 seconds 600\n");
+    assert_eq!(dig(machine, "@127.0.0.1 78.2.0.192.rbl.example"), "127.0.0.2\n");
 }
 
 /// `systemctl reload`: zones and policy; a bad file is refused and the old one stays.

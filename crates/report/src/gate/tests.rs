@@ -64,7 +64,7 @@ fn by(secret_text: &str, who: &str, stamp: u64) -> String {
     signed(&secret(secret_text), Algorithm::Sha3, name(who), stamp, ORDER)
 }
 
-/// Caught: a session's rights for who has none.
+/// Caught: no look at where an unsigned line comes from.
 #[test]
 fn unsigned_reports_come_from_this_host_alone() {
     let mut gate = Gate::new(vec![enrolled("mx2", &[SECRET])], now(0));
@@ -77,7 +77,7 @@ fn unsigned_reports_come_from_this_host_alone() {
     assert_eq!(judge(&mut gate, ORDER, &remote("192.0.2.9"), now(0)), Err(Denial::Unsigned));
 }
 
-/// Caught: a network that stands in for a secret.
+/// Caught: one who has a secret told by his address.
 #[test]
 fn a_reporter_without_a_secret_is_told_by_his_address_on_this_host_alone() {
     let networks = vec!["127.0.0.2".parse().unwrap(), "192.0.2.0/24".parse().unwrap()];
@@ -145,8 +145,7 @@ fn a_wrong_clock_is_told_apart_from_a_wrong_secret() {
     assert_eq!(at(&micro, 1000), Err(Denial::Replay));
 }
 
-/// Caught: a line remembered though it was refused; the letters' size in what is remembered; a
-/// reload that forgets.
+/// Caught: a line remembered though it was refused; a reload that forgets.
 #[test]
 fn a_signed_line_is_taken_once() {
     let mut reporter = enrolled("mx2", &[SECRET]);
@@ -172,7 +171,21 @@ fn a_signed_line_is_taken_once() {
     assert_eq!(judge(&mut gate, &before, &from, now(3)), Err(Denial::Forgotten));
 }
 
-/// Caught: one memory for all.
+/// Caught: a line that stays remembered; its room that is not given back.
+#[test]
+fn a_line_that_came_to_nothing_may_be_sent_again() {
+    let mut gate = Gate::new(vec![enrolled("mx2", &[SECRET])], now(0));
+    gate.reporters[1].replays.change(1);
+    let from = remote("192.0.2.9");
+    let line = by(SECRET, "mx2", START);
+    assert_eq!(judge(&mut gate, &line, &from, now(0)).unwrap(), "mx2");
+    gate.take_back(&Line::parse(line.as_bytes()).unwrap());
+    gate.take_back(&Line::parse(line.as_bytes()).unwrap());
+    assert_eq!(judge(&mut gate, &line, &from, now(0)).unwrap(), "mx2");
+    assert_eq!(judge(&mut gate, &line, &from, now(0)), Err(Denial::Replay));
+}
+
+/// Caught: a memory without an end.
 #[test]
 fn a_flood_of_one_reporter_is_his_alone() {
     let mut reporters = ["mx2", "mx3"].map(|name| enrolled(name, &[SECRET]));

@@ -50,6 +50,19 @@ struct Report {
     zones: Vec<Zone>,
     no_zone: Questions,
     other_zones: Questions,
+    /// Only where reports are collected.
+    collector: Option<Collector>,
+}
+
+/// What others reported.
+#[derive(Deserialize)]
+struct Collector {
+    listen: Vec<Word>,
+    /// By reporter and verb.
+    accepted: BTreeMap<Word, Named>,
+    refused: Named,
+    events: Named,
+    open: u64,
 }
 
 #[derive(Deserialize)]
@@ -159,6 +172,14 @@ fn print(report: &Report, output: &mut Output) -> Result<(), Failure> {
     writeln!(output, "events       {}", counts(&report.events))?;
     let workers: Vec<_> = report.workers.iter().map(ToString::to_string).collect();
     writeln!(output, "workers      {}", workers.join(" "))?;
+    if let Some(collector) = &report.collector {
+        writeln!(output, "collecting   {}", collector.listen.join(", "))?;
+        writeln!(output, "connections  {} waiting; {}", collector.open, counts(&collector.events))?;
+        writeln!(output, "refused      {}", with_total(&collector.refused))?;
+        for (reporter, verbs) in &collector.accepted {
+            writeln!(output, "reports      {reporter} {}", with_total(verbs))?;
+        }
+    }
     let mut lines = vec![
         ["ZONE", "TYPE", "LISTED", "UNLISTED", "OWN", "PROHIBITED", "REFUSED"].map(str::to_owned),
     ];

@@ -141,6 +141,116 @@ fn the_sample_shows_the_defaults() {
     assert_eq!(told.zones, plain.zones);
 }
 
+/// Caught: a key of the sample that is no key.
+#[test]
+fn the_samples_further_sections_are_good() {
+    let sample = include_str!("../../../../examples/eximrbl.toml");
+    let whole: String = sample
+        .lines()
+        .flat_map(|line| [line.strip_prefix("## ").unwrap_or(line), "\n"])
+        .collect();
+    let config = parse(&whole).unwrap();
+    let collector = config.collector.unwrap();
+    let default = CollectorSettings::default();
+    assert_eq!(
+        (collector.connections, collector.connections_per_client),
+        (default.connections, default.connections_per_client)
+    );
+    assert_eq!(
+        (collector.idle_timeout, collector.line_timeout),
+        (default.idle_timeout, default.line_timeout)
+    );
+    assert_eq!((collector.tcp.len(), collector.udp.len(), collector.tls.len()), (1, 1, 2));
+    let shown = &config.reporters[0];
+    // All that has a default shows it.
+    let least = parse(&format!("{SMALLEST}[[reporter]]\nname = \"mx2\"\nsecret_file = \"/s\"\n"));
+    let least = least.unwrap().reporters.remove(0);
+    let (secret_file, certificate) = (shown.secret_file.clone(), shown.certificate.clone());
+    let networks = shown.networks.clone();
+    assert_eq!(*shown, ReporterSettings { networks, secret_file, certificate, ..least });
+}
+
+#[test]
+fn every_setting_of_the_collector_is_taken_over() {
+    let config = parse(
+        r#"
+version = 1
+[collector]
+tcp = ["192.0.2.1:4444"]
+udp = ["[::1]:4444", "127.0.0.1:4444"]
+tls = ["0.0.0.0:4445"]
+unix = "/run/report"
+certificate = "/c"
+key = "/k"
+client_ca = "/ca"
+connections = 60000
+connections_per_client = 1
+idle_timeout = 3600
+line_timeout = 1
+[[reporter]]
+name = "mx2"
+networks = ["192.0.2.0/24", "::1"]
+secret_file = "/secret"
+certificate = "MX2.example.org."
+verbs = ["white"]
+weight = 100
+weight_max = 10000
+seconds_max = 31536000
+rate = 0
+entries = 1
+[[reporter]]
+name = "program"
+networks = ["127.0.0.2"]
+[[zone]]
+name = "rbl.example.org"
+"#,
+    )
+    .unwrap();
+    let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let collector = CollectorSettings {
+        tcp: addresses(&["192.0.2.1:4444"]),
+        udp: addresses(&["[::1]:4444", "127.0.0.1:4444"]),
+        tls: addresses(&["0.0.0.0:4445"]),
+        unix: Some("/run/report".into()),
+        identity: Some(TlsIdentity { certificate: "/c".into(), key: "/k".into() }),
+        client_ca: Some("/ca".into()),
+        connections: 60_000,
+        connections_per_client: 1,
+        idle_timeout: 3600,
+        line_timeout: 1,
+    };
+    assert_eq!(config.collector, Some(collector));
+    let reporter = ReporterSettings {
+        name: eximrbl_table::Name::new(b"mx2").unwrap(),
+        networks: networks(["192.0.2.0/24", "::1"]),
+        secret_file: Some("/secret".into()),
+        certificate: Some("mx2.example.org".into()),
+        verbs: vec!["white".into()],
+        weight: 100,
+        weight_max: 10_000,
+        seconds_max: 31_536_000,
+        rate: 0,
+        entries: 1,
+    };
+    assert_eq!(config.reporters[0], reporter);
+    assert_eq!(config.reporters[1].networks, networks(["127.0.0.2"]));
+    assert_eq!(config.reporters.len(), 2);
+    assert_eq!(parse(SMALLEST).unwrap().collector, None);
+}
+
+/// Caught: the 41st reporter taken.
+#[test]
+fn there_are_as_many_reporters_as_the_table_has_room_for() {
+    let reporters = |count: usize| -> String {
+        let one = |n| format!("[[reporter]]\nname = \"r{n}\"\nnetworks = [\"127.0.0.1\"]\n");
+        (0..count).map(one).collect()
+    };
+    let parse = |count| parse(&format!("{SMALLEST}{}", reporters(count)));
+    assert_eq!(parse(REPORTERS_MAX).unwrap().reporters.len(), 40);
+    let error = parse(REPORTERS_MAX + 1).unwrap_err().to_string();
+    assert!(error.contains("reporter[40]: more than 40 reporters"), "{error}");
+}
+
 #[test]
 fn the_sample_says_how_much_the_table_takes() {
     let sample = include_str!("../../../../examples/eximrbl.toml");
@@ -245,6 +355,7 @@ fn errors_name_file_line_and_key() {
         ("version = 1\n\n[dns]\nlisten = 53", "test.toml:4: dns.listen: invalid type: integer"),
         ("version = 1\n[[zone]]\nlist = \"black\"", "test.toml:2: zone[0].name: missing"),
         ("version = 1\n[zone]\nname = \"a\"", "test.toml:2: zone: write [[zone]], with two"),
+        ("version = 1\n[reporter]\nname = \"a\"", "test.toml:2: reporter: write [[reporter]], with"),
         ("version = 1\nzone = 1", "test.toml:2: zone: invalid type: integer"),
         ("version = \"1\"", "expected a whole number"),
         ("version = 1\nversion = 1", "test.toml:2: not TOML: duplicate key: version"),
