@@ -48,11 +48,23 @@ pub fn around(text: &str) -> String {
 /// A client names two recipients that are refused, and one that is not; gives the replies.
 #[track_caller]
 pub fn be_refused(lan: &Lan, machine: &Machine, client: IpAddr) -> Vec<Reply> {
+    be_refused_often(lan, machine, client, 1)
+}
+
+/// The same for so many messages in one connection.
+#[track_caller]
+pub fn be_refused_often(
+    lan: &Lan,
+    machine: &Machine,
+    client: IpAddr,
+    messages: usize,
+) -> Vec<Reply> {
     let host = machine.host();
     let server: IpAddr = if client.is_ipv4() { host.v4.into() } else { host.v6.into() };
     let mut smtp = Smtp::connect(lan.internet(), client, SocketAddr::new(server, 25));
     smtp.hello();
-    let replies = smtp.mail(&["nobody@example.org", "other@example.org", "good@example.org"]);
+    let recipients = ["nobody@example.org", "other@example.org", "good@example.org"];
+    let replies = (0..messages).flat_map(|_| smtp.mail(&recipients)).collect();
     smtp.quit();
     machine.settle();
     replies

@@ -2,8 +2,8 @@
 //!
 //! Both of Debian's Exims go each way: heavy, and light, which has no `dlfunc`.
 //!
-//! Caught: the order signed without its name; a stamp expanded twice (`secret`); the secret read with its
-//! end of line; reports of `accept`ed recipients; `rbl_report` without its reason.
+//! Caught: the order signed without the name; a stamp expanded twice; the secret read with its end of
+//! line; `message` after `acl` in the wrapper; `rbl_report` without its reason.
 
 use crate::blocks::REPORTING;
 use crate::light::light_exim;

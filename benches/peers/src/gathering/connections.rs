@@ -12,15 +12,13 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Run;
-use super::gatherer::{Gatherer, LOCAL_PORT, PORT};
+use super::gatherer::{Gatherer, PORT, far, local};
 use super::lines::{Signer, client, unsigned};
 use crate::process::{CpuTime, Process};
 use crate::stage::FOLDER;
 
 /// Connections at a time.
 const AT_ONCE: usize = 64;
-/// The gatherer's addresses that are taken in turn: each has ports of its own.
-const ADDRESSES: u8 = 16;
 /// Lines that are signed in advance, for each second.
 const SIGNED: f64 = 60_000.0;
 /// How long an answer may take.
@@ -45,11 +43,9 @@ pub(super) fn run(gatherer: &Gatherer, load: Load, time: Duration) -> Result<Run
             (0..count).map(|_| signer.line(client().1)).collect()
         }
     };
-    let target = |number: usize| match load {
-        Load::Unsigned => SocketAddr::from((Ipv4Addr::LOCALHOST, LOCAL_PORT)),
-        Load::Signed => {
-            SocketAddr::from(([198, 18, 1, 1 + (number % usize::from(ADDRESSES)) as u8], PORT))
-        }
+    let target = match load {
+        Load::Unsigned => local,
+        Load::Signed => far,
     };
     let line = |number: usize| match load {
         Load::Unsigned => Some(unsigned(client().1)),

@@ -109,6 +109,9 @@ pub(super) fn address(port: u16) -> SocketAddr {
 
 fn configuration(folder: &Path) -> String {
     let (folder, dns) = (folder.display(), server(53));
+    let local: Vec<String> =
+        (0..ADDRESSES).map(|number| format!("\"{}\"", local(number))).collect();
+    let local = local.join(", ");
     format!(
         r#"version = 1
 [table]
@@ -124,7 +127,7 @@ rate_limit = {{ responses_per_second = 0 }}
 name = "{ZONE}"
 ns = ["{ZONE}"]
 [collector]
-tcp = ["0.0.0.0:{PORT}", "127.0.0.1:{LOCAL_PORT}"]
+tcp = ["0.0.0.0:{PORT}", {local}]
 udp = ["0.0.0.0:{PORT}"]
 tls = ["0.0.0.0:{TLS_PORT}"]
 certificate = "{folder}/certificate.pem"
@@ -138,5 +141,15 @@ entries = 1000000000
     )
 }
 
-/// For unsigned lines, which are taken where only this host can reach.
-pub(super) const LOCAL_PORT: u16 = 4446;
+/// Addresses that are taken in turn, since each has ports of its own for those who connect.
+pub(super) const ADDRESSES: usize = 16;
+
+/// One of the addresses for unsigned lines, which are taken where only this host can reach.
+pub(super) fn local(number: usize) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1 + (number % ADDRESSES) as u8], PORT + 2))
+}
+
+/// One of the addresses for signed lines.
+pub(super) fn far(number: usize) -> SocketAddr {
+    SocketAddr::from(([198, 18, 1, 1 + (number % ADDRESSES) as u8], PORT))
+}
