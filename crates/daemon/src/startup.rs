@@ -36,6 +36,9 @@ pub(crate) enum StartError {
     Random(io::Error),
     #[error(transparent)]
     Secrets(#[from] SecretFileError),
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Nats(#[from] crate::nats::LoginError),
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
@@ -62,6 +65,8 @@ pub(crate) fn run(command_line: CommandLine) -> ExitCode {
 fn check(command_line: &CommandLine) -> ExitCode {
     let checked = command_line.load().map_err(StartError::from).and_then(|config| {
         guarding::secrets(&config.dns)?;
+        #[cfg(feature = "nats")]
+        config.nats.as_ref().map(crate::nats::check).transpose()?;
         Ok(config)
     });
     match checked {

@@ -221,14 +221,18 @@ impl Engine {
             return;
         }
         let is_told = event.sequence < self.positions.own.next;
-        let time = if is_told { event.time } else { self.outbox.time_of(&event) };
-        let event = Event { time, ..event };
-        match is_early {
-            true => self.merge.recall(&event, self.site, true),
-            false => self.merge.observe(&event, self.table.as_ref()),
+        if is_early {
+            self.merge.recall(&event, self.site, true);
         }
-        if !is_told && self.is_published(event.reporter, by) {
-            self.outbox.take(&event, &self.reasons, &self.reporters);
+        if is_told {
+            return;
+        }
+        let moment = self.outbox.moment_of(&event);
+        if !is_early {
+            self.merge.observe(&event, moment, self.table.as_ref());
+        }
+        if self.is_published(event.reporter, by) {
+            self.outbox.take(&event, moment, &self.reasons, &self.reporters);
         }
     }
 
@@ -383,8 +387,12 @@ impl Engine {
         match body {
             Body::Changes { next, changes, .. } => {
                 let first = self.positions.next_of(site, stream);
-                for change in changes.iter().filter(|c| c.number >= first && c.time > seen) {
-                    outcomes.push(self.merge.apply(table, site, change, now));
+                for change in changes.iter().filter(|c| c.number >= first && c.moment.time > seen) {
+                    let outcome = self.merge.apply(table, site, change, now);
+                    if !matches!(outcome, Outcome::Ahead(_)) {
+                        self.outbox.witness(change.moment);
+                    }
+                    outcomes.push(outcome);
                 }
                 self.positions.note(site, stream, *next);
             }
