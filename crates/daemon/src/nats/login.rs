@@ -51,9 +51,9 @@ pub(super) fn options(settings: &NatsSettings) -> Result<ConnectOptions, LoginEr
     }
     Ok(match &settings.login {
         NatsLogin::Nobody => options,
-        NatsLogin::Credentials(path) => options.credentials(&secret(path)?).map_err(|error| {
-            wrong(path, format!("no credentials, as nsc makes them: {error}"))
-        })?,
+        NatsLogin::Credentials(path) => options
+            .credentials(&secret(path)?)
+            .map_err(|error| wrong(path, format!("no credentials, as nsc makes them: {error}")))?,
         NatsLogin::Password { user, file } => {
             options.user_and_password(user.clone(), first_line(file)?)
         }
