@@ -193,7 +193,7 @@ impl Engine {
                 }
                 Step::Replaced => return Polled::Replaced,
                 Step::Event(event) => self.event(event),
-                Step::Lost(lost) => self.lost(lost),
+                Step::Lost(_) => self.lost(),
             }
             self.outbox.read_to(self.following.position().next.max(self.positions.own.next));
             polled = Polled::Something;
@@ -258,7 +258,7 @@ impl Engine {
     }
 
     /// Changes were overwritten before they were read.
-    fn lost(&mut self, lost: u64) {
+    fn lost(&mut self) {
         let next = self.following.position().next;
         if self.positions.own.next == 0 {
             // Nothing was published yet. A table's first number is not 0: it may be all.
@@ -270,6 +270,8 @@ impl Engine {
             // They were published by an earlier run.
             return;
         }
+        // A reader that began further back has lost more.
+        let lost = next - self.outbox.read().clamp(self.positions.own.next, next);
         let since = self.outbox.clock().saturating_sub(SWAP);
         let since = self.positions.state_since.map_or(since, |other| other.min(since));
         self.tell_state(since, UnixSeconds::MAX);

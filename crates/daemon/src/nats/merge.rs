@@ -225,7 +225,8 @@ impl Merge {
         };
         let mut reasons = known.reasons.iter().map(|name| table.reason(*name, false));
         let reason = reasons.next().unwrap_or(OTHER_BIT);
-        let moment = Moment { time, tick: 0 };
+        // It has all that the site knew in that second.
+        let moment = Moment { time, tick: u32::MAX };
         self.enter(table, known.network, Past { moment, site, effect, reason, by: By::Other })
     }
 
@@ -505,7 +506,8 @@ mod tests {
         assert_eq!((entry.count, entry.first, entry.remaining), (1, T + 11, 591));
     }
 
-    /// Joined, not added; and twice is once. Caught: counts that are added.
+    /// Joined, not added; and twice is once. Caught: counts that are added; an entry
+    /// that is taken for older than what is in it.
     #[test]
     fn what_another_site_lists_is_joined() {
         let (table, mut merge) = fresh();
@@ -518,7 +520,10 @@ mod tests {
             until: T + until,
             reasons: Vec::new(),
         };
-        record(&table, LOCAL, 0);
+        // Of the same second as the entries below, and a part of them.
+        let moment = Moment { time: T + 50, tick: 7 };
+        let last = Change { moment, ..change(50, BLACK) };
+        merge.apply(&table, name("paris"), &last, T + 50);
         for (count, until, expected) in [(5, 3000, 5), (5, 3000, 5), (3, 900, 5), (6, 3600, 6)] {
             merge.join(&table, name("paris"), &known(count, until), T + 60);
             let entry = entry(&table, 60).unwrap();

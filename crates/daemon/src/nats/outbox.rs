@@ -92,6 +92,11 @@ impl Outbox {
         self.clock.time
     }
 
+    /// Up to where the ring was read.
+    pub(super) fn read(&self) -> u64 {
+        self.read
+    }
+
     /// Notes that the ring was read up to a number.
     pub(super) fn read_to(&mut self, number: u64) {
         self.read = number;
