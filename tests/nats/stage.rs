@@ -112,6 +112,14 @@ impl Site {
         self.process = Some(process);
     }
 
+    /// Writes a file into its folder that the daemon alone may read; whole, or not at all.
+    pub(crate) fn secret(&self, name: &str, text: &str) {
+        let aside = self.scratch.write("aside", text);
+        set_mode(&aside, 0o600);
+        run(std::process::Command::new("chown").arg("nobody").arg(&aside));
+        std::fs::rename(aside, self.scratch.join(name)).unwrap();
+    }
+
     /// Waits until the log has a text.
     pub(crate) fn wait_for(&self, text: &str) {
         wait_until(&format!("{} says {text:?}:\n{}", self.name, self.log()), || {

@@ -59,28 +59,29 @@ fn tls_passwords_and_keys() {
         )
     };
     let give = |site: &Site, from: &Scratch| {
-        for name in ["ca.crt", "nats.crt", "nats.key"] {
+        for name in ["ca.crt", "nats.crt"] {
             site.scratch.write(name, text(from, name));
         }
+        site.secret("nats.key", &text(from, "nats.key"));
     };
     let password = nats("user = \"osaka\"\npassword_file = \"FOLDER/password\"");
     let mut osaka = Site::new(lan.host("osaka", 11), "osaka", &password);
     let mut paris = Site::new(lan.host("paris", 12), "paris", &nats("nkey_file = \"FOLDER/nkey\""));
     give(&paris, &right);
-    paris.scratch.write("nkey", pair.seed().unwrap());
+    paris.secret("nkey", &pair.seed().unwrap());
     paris.go();
     paris.wait_for("NATS: connected to n1");
 
     // No file, then the wrong authority, then the wrong password, then all is right.
     osaka.go();
-    osaka.wait_for("ca.crt: No such file");
+    osaka.wait_for("ca.crt: cannot be read: No such file");
     give(&osaka, &wrong);
-    osaka.scratch.write("password", "wrong password\n");
+    osaka.secret("password", "wrong password\n");
     osaka.wait_for("no TLS: is the server's certificate of an authority in ca");
     give(&osaka, &right);
     osaka.wait_for("the server does not let us in: see credentials, user and password_file");
     serves(&osaka);
-    osaka.scratch.write("password", "right password\n");
+    osaka.secret("password", "right password\n");
     osaka.reject(A, 2);
     paris.reject(A, 3);
     agree(&[&osaka, &paris], A, 5);
@@ -95,16 +96,18 @@ fn credentials_files() {
     let nats = format!("url = \"nats://198.51.100.2:{PORT}\"\ncredentials = \"FOLDER/nats.creds\"");
     let mut osaka = Site::new(lan.host("osaka", 11), "osaka", &nats);
     let mut paris = Site::new(lan.host("paris", 12), "paris", &nats);
-    paris.scratch.write("nats.creds", ours.user("paris"));
+    paris.secret("nats.creds", &ours.user("paris"));
     paris.go();
 
-    osaka.scratch.write("nats.creds", "no credentials\n");
+    osaka.scratch.write("nats.creds", ours.user("osaka"));
     osaka.go();
+    osaka.wait_for("nats.creds: others may read or change it (mode 0644)");
+    osaka.secret("nats.creds", "no credentials\n");
     osaka.wait_for("nats.creds: no credentials, as nsc makes them");
-    osaka.scratch.write("nats.creds", Credentials::new().user("osaka"));
+    osaka.secret("nats.creds", &Credentials::new().user("osaka"));
     osaka.wait_for("the server does not let us in: see credentials");
     serves(&osaka);
-    osaka.scratch.write("nats.creds", ours.user("osaka"));
+    osaka.secret("nats.creds", &ours.user("osaka"));
     paris.reject(A, 3);
     osaka.reject(A, 2);
     agree(&[&osaka, &paris], A, 5);

@@ -16,6 +16,7 @@
 mod connection;
 mod engine;
 mod history;
+mod login;
 mod merge;
 mod message;
 mod outbox;
@@ -38,6 +39,7 @@ use tokio::time::{Instant, sleep};
 use crate::served::Shared;
 use connection::{Link, LinkError, messages, subjects};
 use engine::{Engine, Polled};
+pub(crate) use login::LoginError;
 use outbox::Outgoing;
 use told::Told;
 
@@ -53,6 +55,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Bytes of a message that the server takes beside its text: subject and headers.
 const ROOM: usize = 1024;
+
+/// Checks the files that the settings name.
+pub(crate) fn check(settings: &NatsSettings) -> Result<(), LoginError> {
+    login::options(settings).map(|_| ())
+}
 
 /// Starts the exchange, for as long as the process runs.
 pub(crate) fn start(settings: NatsSettings, shared: Arc<Shared>) -> io::Result<()> {
@@ -98,7 +105,7 @@ async fn exchange(settings: &NatsSettings, shared: Arc<Shared>) {
             }
             Ended::Link(error) => {
                 engine.told().warn(
-                    error.cause(),
+                    &error.cause(),
                     format_args!("NATS: {error}; trying again, and all else goes on"),
                 );
                 rest(&mut engine, jittered(wait)).await;

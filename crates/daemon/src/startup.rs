@@ -39,6 +39,9 @@ pub(crate) enum StartError {
     Random(io::Error),
     #[error(transparent)]
     Secrets(#[from] SecretFileError),
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Nats(#[from] crate::nats::LoginError),
     #[error(transparent)]
     Forward(#[from] CredentialError),
     #[error(transparent)]
@@ -73,6 +76,8 @@ fn check(command_line: &CommandLine) -> ExitCode {
         guarding::secrets(&config.dns)?;
         Material::read(&config)?;
         forward::check(&config)?;
+        #[cfg(feature = "nats")]
+        config.nats.as_ref().map(crate::nats::check).transpose()?;
         Ok(config)
     });
     match checked {

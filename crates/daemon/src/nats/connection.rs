@@ -1,18 +1,18 @@
 //! The connection to the NATS server, its stream, and the messages that come.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::{GetStreamErrorKind, PublishErrorKind};
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context, ErrorCode};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap};
-use eximrbl_zone::{NatsLogin, NatsSettings};
+use async_nats::{Client, ConnectErrorKind, Event, HeaderMap};
+use eximrbl_zone::NatsSettings;
 use futures_util::TryStreamExt;
 use tokio::sync::mpsc::{Receiver, channel};
 
+use super::login::{self, LoginError};
 use super::outbox::Outgoing;
 
 /// How long a connection may take to come about, and an answer to come.
@@ -31,10 +31,8 @@ const FORGET: Duration = Duration::from_secs(300);
 /// Why there is no exchange now.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LinkError {
-    #[error("{path}: {error}", path = path.display())]
-    File { path: PathBuf, error: std::io::Error },
-    #[error("{path}: {problem}", path = path.display())]
-    Login { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Login(#[from] LoginError),
     #[error(
         "{servers}: the server does not let us in: see credentials, user and password_file, or \
              nkey_file ({error})"
@@ -59,9 +57,10 @@ pub(super) enum LinkError {
 
 impl LinkError {
     /// What the log tells once a minute at most.
-    pub(super) fn cause(&self) -> &'static str {
-        match self {
-            Self::File { .. } | Self::Login { .. } => "file",
+    pub(super) fn cause(&self) -> String {
+        let cause = match self {
+            // Who mends a file wants to know what is next.
+            Self::Login(error) => return error.to_string(),
             Self::Refused { .. } => "refused",
             Self::Tls { .. } => "tls",
             Self::Away { .. } => "away",
@@ -69,7 +68,8 @@ impl LinkError {
             Self::Stream { .. } => "stream",
             Self::Publish(_) => "publish",
             Self::Messages(_) => "messages",
-        }
+        };
+        cause.to_owned()
     }
 }
 
@@ -85,7 +85,7 @@ impl Link {
     /// Connects to one of the servers.
     pub(super) async fn open(settings: &NatsSettings) -> Result<Self, LinkError> {
         let (sender, events) = channel(8);
-        let options = login(settings)?
+        let options = login::options(settings)?
             .name(format!("eximrbld {}", settings.site))
             .connection_timeout(PATIENCE)
             .ping_interval(PING_EVERY)
@@ -205,55 +205,6 @@ pub(super) async fn messages(
     let consumer = stream.create_consumer(config).await.map_err(|error| failed(&error))?;
     let messages = consumer.stream().heartbeat(HEARTBEAT).expires(REQUEST).messages().await;
     messages.map_err(|error| failed(&error))
-}
-
-/// How to connect, with what the files say now.
-fn login(settings: &NatsSettings) -> Result<ConnectOptions, LinkError> {
-    let mut options = ConnectOptions::new();
-    if let Some(ca) = &settings.ca {
-        read(ca)?;
-        options = options.add_root_certificates(ca.clone());
-    }
-    if let Some((certificate, key)) = &settings.identity {
-        read(certificate)?;
-        read(key)?;
-        options = options.add_client_certificate(certificate.clone(), key.clone());
-    }
-    Ok(match &settings.login {
-        NatsLogin::Nobody => options,
-        NatsLogin::Credentials(path) => {
-            let login = |error: std::io::Error| LinkError::Login {
-                path: path.clone(),
-                problem: format!("no credentials, as nsc makes them: {error}"),
-            };
-            options.credentials(&read(path)?).map_err(login)?
-        }
-        NatsLogin::Password { user, file } => {
-            options.user_and_password(user.clone(), first_line(file)?)
-        }
-        NatsLogin::Nkey(path) => {
-            let seed = first_line(path)?;
-            if !seed.starts_with("SU") {
-                let problem = "no seed of a user's NKey, which begins with SU".to_owned();
-                return Err(LinkError::Login { path: path.clone(), problem });
-            }
-            options.nkey(seed)
-        }
-    })
-}
-
-fn read(path: &Path) -> Result<String, LinkError> {
-    std::fs::read_to_string(path).map_err(|error| LinkError::File { path: path.to_owned(), error })
-}
-
-fn first_line(path: &Path) -> Result<String, LinkError> {
-    let text = read(path)?;
-    let line = text.lines().next().map(str::trim).unwrap_or_default();
-    if line.is_empty() {
-        let problem = "its first line is empty".to_owned();
-        return Err(LinkError::Login { path: path.to_owned(), problem });
-    }
-    Ok(line.to_owned())
 }
 
 /// Why there is no connection, in words that say what to look at.

@@ -193,7 +193,7 @@ impl Engine {
                 }
                 Step::Replaced => return Polled::Replaced,
                 Step::Event(event) => self.event(event),
-                Step::Lost(lost) => self.lost(lost),
+                Step::Lost(_) => self.lost(),
             }
             self.outbox.read_to(self.following.position().next.max(self.positions.own.next));
             polled = Polled::Something;
@@ -221,14 +221,18 @@ impl Engine {
             return;
         }
         let is_told = event.sequence < self.positions.own.next;
-        let time = if is_told { event.time } else { self.outbox.time_of(&event) };
-        let event = Event { time, ..event };
-        match is_early {
-            true => self.merge.recall(&event, self.site, true),
-            false => self.merge.observe(&event, self.table.as_ref()),
+        if is_early {
+            self.merge.recall(&event, self.site, true);
         }
-        if !is_told && self.is_published(event.reporter, by) {
-            self.outbox.take(&event, &self.reasons, &self.reporters);
+        if is_told {
+            return;
+        }
+        let moment = self.outbox.moment_of(&event);
+        if !is_early {
+            self.merge.observe(&event, moment, self.table.as_ref());
+        }
+        if self.is_published(event.reporter, by) {
+            self.outbox.take(&event, moment, &self.reasons, &self.reporters);
         }
     }
 
@@ -254,7 +258,7 @@ impl Engine {
     }
 
     /// Changes were overwritten before they were read.
-    fn lost(&mut self, lost: u64) {
+    fn lost(&mut self) {
         let next = self.following.position().next;
         if self.positions.own.next == 0 {
             // Nothing was published yet. A table's first number is not 0: it may be all.
@@ -266,6 +270,8 @@ impl Engine {
             // They were published by an earlier run.
             return;
         }
+        // A reader that began further back has lost more.
+        let lost = next - self.outbox.read().clamp(self.positions.own.next, next);
         let since = self.outbox.clock().saturating_sub(SWAP);
         let since = self.positions.state_since.map_or(since, |other| other.min(since));
         self.tell_state(since, UnixSeconds::MAX);
@@ -383,8 +389,12 @@ impl Engine {
         match body {
             Body::Changes { next, changes, .. } => {
                 let first = self.positions.next_of(site, stream);
-                for change in changes.iter().filter(|c| c.number >= first && c.time > seen) {
-                    outcomes.push(self.merge.apply(table, site, change, now));
+                for change in changes.iter().filter(|c| c.number >= first && c.moment.time > seen) {
+                    let outcome = self.merge.apply(table, site, change, now);
+                    if !matches!(outcome, Outcome::Ahead(_)) {
+                        self.outbox.witness(change.moment);
+                    }
+                    outcomes.push(outcome);
                 }
                 self.positions.note(site, stream, *next);
             }

@@ -1,9 +1,9 @@
 //! What became of one network, told from its changes: the rule by which sites agree.
 //!
-//! Changes of several sites arrive in another order everywhere. Their *stamps* (time, then the site's
-//! name; of one site the order in which it made them) put them into one order that is the same
-//! everywhere, and what stands in the table is what comes out when they are gone through in that
-//! order. So a report that comes late is added as if it had come in time, and one that is older than
+//! Changes of several sites arrive in another order everywhere. Their *stamps* (time, tick, the site's
+//! name) put them into one order that is the same everywhere, and what stands in the table is what
+//! comes out when they are gone through in that order. The tick, a hybrid logical clock's, tells
+//! changes of one second apart: what a site did has a later one than all that it knew of. So a report that comes late is added as if it had come in time, and one that is older than
 //! a forgiving which is known already adds nothing.
 //!
 //! Pure values; `merge` brings the table to what is said here.
@@ -37,6 +37,14 @@ impl Terms {
     pub(super) fn usual(&self, weight: u32) -> u32 {
         self.base_ttl.saturating_mul(weight)
     }
+}
+
+/// When a change was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment {
+    pub(super) time: UnixSeconds,
+    /// Tells moments of one second apart.
+    pub(super) tick: u32,
 }
 
 /// What stands about a network at some time.
@@ -82,7 +90,7 @@ pub(super) enum Effect {
 /// One change that was made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Past {
-    pub(super) time: UnixSeconds,
+    pub(super) moment: Moment,
     pub(super) site: Name,
     pub(super) effect: Effect,
     /// Bit of the reason, for rejections.
@@ -103,8 +111,12 @@ pub(super) enum By {
 }
 
 impl Past {
-    fn stamp(&self) -> (UnixSeconds, &str) {
-        (self.time, self.site.as_str())
+    fn stamp(&self) -> (Moment, &str) {
+        (self.moment, self.site.as_str())
+    }
+
+    pub(super) fn time(&self) -> UnixSeconds {
+        self.moment.time
     }
 }
 
@@ -132,7 +144,7 @@ impl Standing {
 
     /// What it becomes by a change.
     fn after(self, past: &Past, terms: &Terms) -> Self {
-        let (time, now) = (past.time, self.at(past.time, terms));
+        let (time, now) = (past.time(), self.at(past.time(), terms));
         match past.effect {
             Effect::Black { weight, seconds } => {
                 let seconds = seconds.unwrap_or_else(|| terms.usual(weight));
@@ -175,7 +187,7 @@ impl Standing {
     }
 
     fn after_rejections(self, past: &Past, weight: u32, seconds: u32, terms: &Terms) -> Self {
-        let time = past.time;
+        let time = past.time();
         let by_hand = past.by == By::Administrator;
         let own_end = match seconds {
             NEVER => NEVER,
@@ -263,7 +275,7 @@ impl History {
 
     /// The time of the latest change.
     pub(super) fn newest(&self) -> UnixSeconds {
-        self.past.iter().map(|past| past.time).max().unwrap_or(0)
+        self.past.iter().map(|past| past.time()).max().unwrap_or(0)
     }
 
     /// What stands when all changes are gone through.
@@ -280,7 +292,7 @@ impl History {
     pub(super) fn parts(&self, terms: &Terms) -> Parts {
         let (mut standing, mut from, mut has_base) = (self.base, 0, true);
         for (index, past) in self.past.iter().enumerate() {
-            let before = standing.at(past.time, terms);
+            let before = standing.at(past.time(), terms);
             standing = before.after(past, terms);
             let is_white = |standing| matches!(standing, Standing::White { .. });
             if standing == Standing::Nothing {
@@ -315,7 +327,8 @@ mod tests {
 
     fn past(time: UnixSeconds, site: &str, effect: Effect) -> Past {
         let site = Name::new(site.as_bytes()).unwrap();
-        Past { time: T + time, site, effect, reason: 0, by: By::Other }
+        let moment = Moment { time: T + time, tick: 0 };
+        Past { moment, site, effect, reason: 0, by: By::Other }
     }
 
     fn black(time: UnixSeconds, site: &str) -> Past {

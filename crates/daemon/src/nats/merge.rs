@@ -17,7 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use eximrbl_table::dictionary::{ADMIN, OTHER_BIT};
 use eximrbl_table::{Event, EventKind, Name, Network, Refusal, Report, UnixSeconds, WritableTable};
 
-use super::history::{By, Effect, History, NEVER, Past, Standing, Terms};
+use super::history::{By, Effect, History, Moment, NEVER, Past, Standing, Terms};
 use super::message::{Change, Deed, Known};
 
 /// Changes that are remembered.
@@ -86,16 +86,15 @@ impl Merge {
         self.terms = terms;
     }
 
-    /// Takes in a change that was made at this site by a reporter of its own, at a time that the
-    /// caller may have set right.
-    pub(super) fn observe(&mut self, event: &Event, table: Option<&WritableTable>) {
+    /// Takes in a change that was made at this site by a reporter of its own; `moment` is what counts.
+    pub(super) fn observe(&mut self, event: &Event, moment: Moment, table: Option<&WritableTable>) {
         let by = if event.reporter == ADMIN { By::Administrator } else { By::Own };
-        let Some(past) = self.past_of(event, self.site, by) else { return };
+        let Some(past) = self.past_of(event, moment, self.site, by) else { return };
         let (network, terms) = (event.network, self.terms);
         let base = || match event.kind {
             // What stood before can only be had from what stands now.
             EventKind::Extended => table.map_or(Standing::Nothing, |table| {
-                let stands = Standing::of(table.entry(network, past.time).as_ref(), past.time);
+                let stands = Standing::of(table.entry(network, past.time()).as_ref(), past.time());
                 before(&past, stands, &terms)
             }),
             _ => Standing::Nothing,
@@ -120,12 +119,13 @@ impl Merge {
             _ if site == self.site => By::Own,
             _ => By::Other,
         };
-        let Some(past) = self.past_of(event, site, by) else { return };
+        let moment = Moment { time: event.time, tick: 0 };
+        let Some(past) = self.past_of(event, moment, site, by) else { return };
         let new = || History::new(Standing::Nothing);
         self.histories.entry(event.network).or_insert_with(new).enter_made(past);
         self.remember(event.network);
         if let (Effect::Black { weight, .. }, false, By::Other) = (past.effect, is_noted, by) {
-            let made = Made { network: event.network, time: past.time, site, weight };
+            let made = Made { network: event.network, time: past.time(), site, weight };
             *self.made.entry(made).or_default() += 1;
         }
     }
@@ -141,7 +141,7 @@ impl Merge {
     }
 
     /// The change that an event tells of; none for what sites need not tell each other.
-    fn past_of(&mut self, event: &Event, site: Name, by: By) -> Option<Past> {
+    fn past_of(&mut self, event: &Event, moment: Moment, site: Name, by: By) -> Option<Past> {
         let effect = match event.kind {
             EventKind::Added | EventKind::Extended => Effect::Black {
                 weight: event.weight,
@@ -149,7 +149,7 @@ impl Merge {
             },
             EventKind::Forgiven => Effect::Forgive,
             EventKind::Whitened => {
-                Effect::White { until: event.time.saturating_add(event.seconds) }
+                Effect::White { until: moment.time.saturating_add(event.seconds) }
             }
             EventKind::WhiteEnded => Effect::WhiteEnd,
             EventKind::Expired => return None,
@@ -159,7 +159,7 @@ impl Merge {
                 return None;
             }
         };
-        Some(Past { time: event.time, site, effect, reason: event.reason, by })
+        Some(Past { moment, site, effect, reason: event.reason, by })
     }
 
     /// Makes another site's change.
@@ -170,15 +170,16 @@ impl Merge {
         change: &Change,
         now: UnixSeconds,
     ) -> Outcome {
-        if change.time > now.saturating_add(AHEAD_MAX) {
-            return Outcome::Ahead(change.time - now);
+        let time = change.moment.time;
+        if time > now.saturating_add(AHEAD_MAX) {
+            return Outcome::Ahead(time - now);
         }
         let effect = match change.deed {
             Deed::Black { weight, seconds, .. } => {
-                if change.time.saturating_add(self.terms.max_ttl) <= now {
+                if time.saturating_add(self.terms.max_ttl) <= now {
                     return Outcome::TooOld;
                 }
-                let made = Made { network: change.network, time: change.time, site, weight };
+                let made = Made { network: change.network, time, site, weight };
                 if let Some(left) = self.made.get_mut(&made).filter(|left| **left > 0) {
                     *left -= 1;
                     return Outcome::Done;
@@ -188,7 +189,7 @@ impl Merge {
             }
             Deed::White { seconds: 0 } => Effect::WhiteEnd,
             Deed::White { seconds } => {
-                Effect::White { until: change.time.saturating_add(seconds.min(WHITE_MAX)) }
+                Effect::White { until: time.saturating_add(seconds.min(WHITE_MAX)) }
             }
             Deed::Forgive => Effect::Forgive,
         };
@@ -196,7 +197,7 @@ impl Merge {
             Deed::Black { reason: Some(name), .. } => table.reason(name, false),
             _ => OTHER_BIT,
         };
-        let past = Past { time: change.time, site, effect, reason, by: By::Other };
+        let past = Past { moment: change.moment, site, effect, reason, by: By::Other };
         self.enter(table, change.network, past)
     }
 
@@ -224,14 +225,16 @@ impl Merge {
         };
         let mut reasons = known.reasons.iter().map(|name| table.reason(*name, false));
         let reason = reasons.next().unwrap_or(OTHER_BIT);
-        self.enter(table, known.network, Past { time, site, effect, reason, by: By::Other })
+        // It has all that the site knew in that second.
+        let moment = Moment { time, tick: u32::MAX };
+        self.enter(table, known.network, Past { moment, site, effect, reason, by: By::Other })
     }
 
     /// Enters another site's change in its network's history, and brings the table to it.
     fn enter(&mut self, table: &WritableTable, network: Network, past: Past) -> Outcome {
         let terms = self.terms;
         let Some(bit) = table.reporter(past.site) else { return Outcome::NoName };
-        let taken = || Standing::of(table.entry(network, past.time).as_ref(), past.time);
+        let taken = || Standing::of(table.entry(network, past.time()).as_ref(), past.time());
         let history = self.histories.entry(network).or_insert_with(|| History::new(taken()));
         let stands = history.standing(&terms);
         let is_last = history.enter(past);
@@ -241,7 +244,7 @@ impl Merge {
         if !is_last || matches!(past.effect, Effect::Known { .. }) {
             return self.bring(table, &turn);
         }
-        let stands = stands.at(past.time, &terms);
+        let stands = stands.at(past.time(), &terms);
         let is_black = matches!(past.effect, Effect::Black { .. });
         // A whitelisting counts for its time, also when it is over by now.
         let is_vain = match stands {
@@ -251,7 +254,7 @@ impl Merge {
         if is_vain {
             return Outcome::Done;
         }
-        if is_missing(table, network, stands, past.time) {
+        if is_missing(table, network, stands, past.time()) {
             return self.make_anew(table, network);
         }
         outcome(make(table, network, &past, bit))
@@ -267,7 +270,7 @@ impl Merge {
                 Standing::Black { until, count, .. },
                 Standing::Black { until: later, count: more, .. },
             ) if later >= until && more >= count => {
-                if is_missing(table, network, turn.stands, past.time) {
+                if is_missing(table, network, turn.stands, past.time()) {
                     return self.make_anew(table, network);
                 }
                 // A later end alone is not worth making the entry anew.
@@ -281,16 +284,23 @@ impl Merge {
                     weight: Some(more - count),
                     seconds: Some(later - until),
                 };
-                outcome(table.record(&report, past.time).map(|_| ()))
+                outcome(table.record(&report, past.time()).map(|_| ()))
             }
-            (_, Standing::White { until, .. }) => {
+            (stands, Standing::White { until, .. }) => {
+                if matches!(stands, Standing::White { until: longer, .. } if longer > until) {
+                    // The table only lengthens what is white.
+                    let ended = table.white(network, Some(0), bit, past.time());
+                    if let Err(refusal) = ended {
+                        return Outcome::Refused(refusal);
+                    }
+                }
                 outcome(table.white(network, Some(until.saturating_sub(at)), bit, at))
             }
             (stands, wanted) => {
                 let ended = match stands {
                     Standing::Nothing => Ok(()),
-                    Standing::White { .. } => table.white(network, Some(0), bit, past.time),
-                    Standing::Black { .. } => table.forgive(network, bit, past.time).map(|_| ()),
+                    Standing::White { .. } => table.white(network, Some(0), bit, past.time()),
+                    Standing::Black { .. } => table.forgive(network, bit, past.time()).map(|_| ()),
                 };
                 match wanted {
                     Standing::Nothing => outcome(ended),
@@ -308,7 +318,8 @@ impl Merge {
         if let Some(Standing::Black { start, until, count, .. }) = parts.base {
             let effect = Effect::Known { start, until, count };
             let (site, reason) = (self.site, OTHER_BIT);
-            let base = Past { time: start, site, effect, reason, by: By::Own };
+            let moment = Moment { time: start, tick: 0 };
+            let base = Past { moment, site, effect, reason, by: By::Own };
             done = self.make_by_site(table, network, &base);
         }
         for past in &parts.past {
@@ -350,7 +361,7 @@ fn is_missing(
 
 /// Makes a change in the table, at its own time.
 fn make(table: &WritableTable, network: Network, past: &Past, bit: u8) -> Result<(), Refusal> {
-    let Past { time, reason, .. } = *past;
+    let Past { moment: Moment { time, .. }, reason, .. } = *past;
     let report = |weight, seconds| {
         let report = Report { network, reason, reporter: bit, weight: Some(weight), seconds };
         table.record(&report, time).map(|_| ())
@@ -382,5 +393,144 @@ fn before(past: &Past, stands: Standing, terms: &Terms) -> Standing {
             Standing::Black { start, until, count: count.saturating_sub(weight), is_held }
         }
         (_, stands) => stands,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use eximrbl_table::dictionary::LOCAL;
+    use eximrbl_table::{Entry, Next};
+
+    const T: UnixSeconds = 1_795_000_000;
+
+    fn name(text: &str) -> Name {
+        Name::new(text.as_bytes()).unwrap()
+    }
+
+    fn network() -> Network {
+        "192.0.2.1".parse().unwrap()
+    }
+
+    fn fresh() -> (WritableTable, Merge) {
+        let table = WritableTable::on_heap(64).unwrap();
+        let merge = Merge::new(name("osaka"), Terms::from(&table.policy()));
+        (table, merge)
+    }
+
+    fn change(time: UnixSeconds, deed: Deed) -> Change {
+        let moment = Moment { time: T + time, tick: 0 };
+        Change { number: 0, moment, network: network(), by: None, deed }
+    }
+
+    const BLACK: Deed = Deed::Black { reason: None, weight: 1, seconds: None };
+
+    fn record(table: &WritableTable, reporter: u8, time: UnixSeconds) {
+        let (weight, seconds) = (Some(1), None);
+        let report = Report { network: network(), reason: 1, reporter, weight, seconds };
+        table.record(&report, T + time).unwrap();
+    }
+
+    fn entry(table: &WritableTable, time: UnixSeconds) -> Option<Entry> {
+        table.entry(network(), T + time)
+    }
+
+    /// Caught: times that are not looked at.
+    #[test]
+    fn what_is_ahead_or_has_run_out_is_left_out() {
+        let (table, mut merge) = fresh();
+        let paris = name("paris");
+        let mut apply = |time, deed, now| merge.apply(&table, paris, &change(time, deed), T + now);
+        assert_eq!(apply(301, BLACK, 0), Outcome::Ahead(301));
+        assert_eq!(apply(0, BLACK, 604_800), Outcome::TooOld);
+        assert_eq!(entry(&table, 0), None);
+        assert_eq!(apply(300, BLACK, 0), Outcome::Done);
+        assert_eq!(entry(&table, 300).unwrap().count, 1);
+    }
+
+    /// Caught: a forgiving, and a whitelisting, of another site that is made here.
+    #[test]
+    fn the_administrators_word_stays() {
+        let (table, mut merge) = fresh();
+        let paris = name("paris");
+        record(&table, ADMIN, 0);
+        for deed in [Deed::Forgive, Deed::White { seconds: 900 }] {
+            assert_eq!(merge.apply(&table, paris, &change(1, deed), T + 1), Outcome::Done);
+            let entry = entry(&table, 1).unwrap();
+            assert_eq!((entry.white, entry.count), (false, 1), "{deed:?}");
+        }
+        table.white(network(), None, ADMIN, T + 2).unwrap();
+        let ends = merge.apply(&table, paris, &change(3, Deed::White { seconds: 0 }), T + 3);
+        assert_eq!(ends, Outcome::Done);
+        let refused = merge.apply(&table, paris, &change(4, BLACK), T + 4);
+        assert!(entry(&table, 4).unwrap().white, "{refused:?}");
+    }
+
+    /// As after a kill between the table and the file. Caught: reports made twice; a report of the
+    /// same second that is taken for one that was made.
+    #[test]
+    fn what_was_made_but_not_noted_is_not_made_again() {
+        let (table, mut merge) = fresh();
+        let paris = name("paris");
+        let mut reader = table.events(None);
+        merge.apply(&table, paris, &change(0, BLACK), T);
+        let Next::Event(event) = table.next_event(&mut reader, T) else { panic!("no event") };
+        for (is_noted, counts) in [(false, [1, 2]), (true, [3, 4])] {
+            let mut merge = Merge::new(name("osaka"), Terms::from(&table.policy()));
+            merge.recall(&event, paris, is_noted);
+            for count in counts {
+                merge.apply(&table, paris, &change(0, BLACK), T);
+                assert_eq!(entry(&table, 0).unwrap().count, count, "noted: {is_noted}");
+            }
+        }
+    }
+
+    /// Caught: a memory that begins anew with each start.
+    #[test]
+    fn a_forgiving_is_remembered_after_a_restart() {
+        let (table, mut merge) = fresh();
+        let (paris, quito) = (name("paris"), name("quito"));
+        let mut reader = table.events(None);
+        record(&table, LOCAL, 0);
+        merge.apply(&table, paris, &change(10, Deed::Forgive), T + 10);
+        let mut merge = Merge::new(name("osaka"), Terms::from(&table.policy()));
+        while let Next::Event(event) = table.next_event(&mut reader, T) {
+            let site = if event.reporter == LOCAL { name("osaka") } else { paris };
+            merge.recall(&event, site, true);
+        }
+        merge.apply(&table, quito, &change(9, BLACK), T + 20);
+        assert_eq!(entry(&table, 20), None, "older than the forgiving");
+        merge.apply(&table, quito, &change(11, BLACK), T + 20);
+        let entry = entry(&table, 20).unwrap();
+        assert_eq!((entry.count, entry.first, entry.remaining), (1, T + 11, 591));
+    }
+
+    /// Joined, not added; and twice is once. Caught: counts that are added; an entry
+    /// that is taken for older than what is in it.
+    #[test]
+    fn what_another_site_lists_is_joined() {
+        let (table, mut merge) = fresh();
+        let known = |count, until| Known {
+            network: network(),
+            white: false,
+            count,
+            first: T,
+            last: T + 50,
+            until: T + until,
+            reasons: Vec::new(),
+        };
+        // Of the same second as the entries below, and a part of them.
+        let moment = Moment { time: T + 50, tick: 7 };
+        let last = Change { moment, ..change(50, BLACK) };
+        merge.apply(&table, name("paris"), &last, T + 50);
+        for (count, until, expected) in [(5, 3000, 5), (5, 3000, 5), (3, 900, 5), (6, 3600, 6)] {
+            merge.join(&table, name("paris"), &known(count, until), T + 60);
+            let entry = entry(&table, 60).unwrap();
+            assert_eq!(entry.count, expected, "{count} until {until}");
+        }
+        assert_eq!(entry(&table, 60).unwrap().remaining, 3540);
+        let old = merge.join(&table, name("paris"), &known(9, 59), T + 60);
+        assert_eq!(old, Outcome::TooOld);
     }
 }

@@ -3,8 +3,8 @@
 //! ```text
 //! {"eximrbl":"changes","format":1,"site":"paris","stream":"00c0ffee00c0ffee","from":40,"next":43}
 //! {"n":40,"time":1795000000,"black":"192.0.2.1","by":"local","reason":"rcpt","weight":1}
-//! {"n":41,"time":1795000001,"white":"192.0.2.2","by":"local","seconds":3600}
-//! {"n":42,"time":1795000002,"forgive":"192.0.2.1","by":"local"}
+//! {"n":41,"time":1795000000,"tick":1,"white":"192.0.2.2","seconds":3600}
+//! {"n":42,"time":1795000002,"forgive":"192.0.2.1"}
 //! ```
 //!
 //! Keys that are not known are passed over, so that more of them can be added; when one changes its
@@ -14,6 +14,8 @@ use std::fmt::Write as _;
 
 use eximrbl_table::{Name, Network, UnixSeconds};
 use serde::{Deserialize, Serialize};
+
+use super::history::Moment;
 
 /// The version of this form.
 const FORMAT: u32 = 1;
@@ -45,7 +47,7 @@ pub(super) enum Body {
 pub(super) struct Change {
     /// Its number in the site's table.
     pub(super) number: u64,
-    pub(super) time: UnixSeconds,
+    pub(super) moment: Moment,
     pub(super) network: Network,
     /// Who made it, at that site.
     pub(super) by: Option<Name>,
@@ -108,6 +110,8 @@ struct Line {
     n: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<UnixSeconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tick: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     black: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -234,7 +238,9 @@ impl From<&Change> for Line {
     fn from(change: &Change) -> Self {
         let network = Some(change.network.to_string());
         let by = change.by.map(|name| name.to_string());
-        let line = Self { n: Some(change.number), time: Some(change.time), by, ..Self::default() };
+        let Moment { time, tick } = change.moment;
+        let tick = Some(tick).filter(|&tick| tick != 0);
+        let line = Self { n: Some(change.number), time: Some(time), tick, by, ..Self::default() };
         match change.deed {
             Deed::Black { reason, weight, seconds } => Self {
                 black: network,
@@ -255,6 +261,7 @@ impl TryFrom<Line> for Change {
     fn try_from(line: Line) -> Result<Self, String> {
         let number = line.n.ok_or("no number")?;
         let time = line.time.ok_or("no time")?;
+        let moment = Moment { time, tick: line.tick.unwrap_or(0) };
         let (text, deed) = match (&line.black, &line.white, &line.forgive) {
             (Some(text), None, None) => {
                 let reason = line.reason.as_deref().and_then(name);
@@ -268,7 +275,7 @@ impl TryFrom<Line> for Change {
             _ => return Err("not one of black, white and forgive".to_owned()),
         };
         let by = line.by.as_deref().and_then(name);
-        Ok(Self { number, time, network: network(text)?, by, deed })
+        Ok(Self { number, moment, network: network(text)?, by, deed })
     }
 }
 
@@ -319,7 +326,7 @@ mod tests {
     fn changes() -> Message {
         let change = |number, network: &str, deed| Change {
             number,
-            time: 1_795_000_000,
+            moment: Moment { time: 1_795_000_000, tick: 3 },
             network: network.parse().unwrap(),
             by: name("local"),
             deed,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use eximrbl_table::{Entry, Event, EventKind, Name, Names, UnixSeconds};
 
-use super::history::NEVER;
+use super::history::{Moment, NEVER};
 use super::message::{Body, Change, Deed, Known, Message};
 use super::positions::Positions;
 
@@ -15,9 +15,9 @@ const CHANGES_MAX: usize = 500;
 const KNOWN_MAX: usize = 200;
 /// Most changes that wait here; all others wait in the table's ring.
 const PENDING_MAX: usize = 5000;
-/// Writers look at the clock before they change the table, so that times of neighbouring changes may
-/// be swapped: by so much the earlier one's holds. More is a clock that was set.
-const SWAP_MAX: UnixSeconds = 5;
+/// So far the clocks of sites may be apart, and of processes that looked at them before they wrote, for
+/// what comes after something to count as later.
+const APART_MAX: UnixSeconds = 5;
 
 /// What waits to be published.
 pub(super) struct Outbox {
@@ -27,8 +27,8 @@ pub(super) struct Outbox {
     pending: VecDeque<Change>,
     /// Up to where the ring was read.
     read: u64,
-    /// The time of the last change that was read.
-    clock: UnixSeconds,
+    /// The latest change that was read here or came from elsewhere.
+    clock: Moment,
     state: Option<State>,
 }
 
@@ -61,7 +61,8 @@ pub(super) enum Arrived {
 
 impl Outbox {
     /// Reads on from a number of a table's changes.
-    pub(super) fn new(site: Name, stream: u64, read: u64, clock: UnixSeconds) -> Self {
+    pub(super) fn new(site: Name, stream: u64, read: u64, told: UnixSeconds) -> Self {
+        let clock = Moment { time: told, tick: 0 };
         Self { site, stream, pending: VecDeque::new(), read, clock, state: None }
     }
 
@@ -70,18 +71,30 @@ impl Outbox {
         self.pending.len() < PENDING_MAX
     }
 
-    /// The time that counts for a change: neighbours are in the order of their numbers.
-    pub(super) fn time_of(&mut self, event: &Event) -> UnixSeconds {
-        let behind = self.clock.saturating_sub(event.time);
-        if behind == 0 || behind > SWAP_MAX {
-            self.clock = event.time;
-        }
+    /// The moment that counts for a change of this site: later than all that it may have come from.
+    pub(super) fn moment_of(&mut self, event: &Event) -> Moment {
+        let ahead = self.clock.time.saturating_sub(event.time);
+        self.clock = if self.clock.time < event.time || ahead > APART_MAX {
+            Moment { time: event.time, tick: 0 }
+        } else {
+            Moment { tick: self.clock.tick.saturating_add(1), ..self.clock }
+        };
         self.clock
+    }
+
+    /// Takes notice of another site's change: what is done here from now on is later.
+    pub(super) fn witness(&mut self, moment: Moment) {
+        self.clock = self.clock.max(moment);
     }
 
     /// The time of the last change that was read.
     pub(super) fn clock(&self) -> UnixSeconds {
-        self.clock
+        self.clock.time
+    }
+
+    /// Up to where the ring was read.
+    pub(super) fn read(&self) -> u64 {
+        self.read
     }
 
     /// Notes that the ring was read up to a number.
@@ -89,8 +102,14 @@ impl Outbox {
         self.read = number;
     }
 
-    /// Takes a change that is to be published, its time set right. Which ones are, the caller knows.
-    pub(super) fn take(&mut self, event: &Event, reasons: &Names, reporters: &Names) {
+    /// Takes a change that is to be published. Which ones are, the caller knows.
+    pub(super) fn take(
+        &mut self,
+        event: &Event,
+        moment: Moment,
+        reasons: &Names,
+        reporters: &Names,
+    ) {
         let name = |names: &Names, bit: u8| {
             names.of(1 << (bit & 63)).next().and_then(|name| Name::new(name.as_bytes()))
         };
@@ -108,7 +127,7 @@ impl Outbox {
         };
         self.pending.push_back(Change {
             number: event.sequence,
-            time: event.time,
+            moment,
             network: event.network,
             by: name(reporters, event.reporter),
             deed,
@@ -177,7 +196,7 @@ impl Outbox {
             (None, Some(last)) => self.read.max(last.number + 1),
             (None, None) => self.read,
         };
-        let told = changes.last().map_or(self.clock, |last| last.time);
+        let told = changes.last().map_or(self.clock.time, |last| last.moment.time);
         (self.message(Body::Changes { from, next, changes }), Arrived::Changes { next, told })
     }
 
@@ -227,7 +246,7 @@ impl Outbox {
         }
         if self.is_empty() {
             positions.own.next = positions.own.next.max(self.read);
-            positions.told = positions.told.max(self.clock);
+            positions.told = positions.told.max(self.clock.time);
         }
     }
 }
