@@ -419,7 +419,7 @@ mod tests {
             // Some are over already, some are new, some are another's as well.
             (0..KEYS / 2).for_each(|i| _ = writer.record(&report(i), now).unwrap());
             (KEYS..KEYS + 9).for_each(|i| _ = writer.record(&report(i), now).unwrap());
-            let admins = |i: &u32| i % 4 == 0;
+            let admins = |i: &u32| i.is_multiple_of(4);
             let by_admin = |i| Report { reporter: crate::dictionary::ADMIN, ..report(i) };
             let shared = (0..KEYS).filter(admins);
             shared.clone().for_each(|i| _ = writer.record(&by_admin(i), now).unwrap());

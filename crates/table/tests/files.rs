@@ -234,7 +234,7 @@ fn damaged_contents_are_survived() {
             let count = u32::from(i) << 12;
             let restored = Restored {
                 network,
-                white: i % 5 == 0,
+                white: i.is_multiple_of(5),
                 count,
                 remaining: count,
                 first: NOW + count,

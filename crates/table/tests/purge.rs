@@ -256,8 +256,7 @@ fn a_quorum_counts_him_no_more() {
 /// Beside writers of both kinds, and a resize: nobody else's report is lost, and once A has stopped,
 /// another purge leaves nothing of his.
 ///
-/// Caught: an entry that is ended though another has reported it meanwhile (reporters noted after life's
-/// swap, the swap of life left out); entries of the old table left out.
+/// Caught: a share taken from what is not proved.
 #[test]
 fn others_reports_survive_beside_writers_and_a_resize() {
     let folder = tempfile::tempdir().unwrap();

@@ -44,7 +44,8 @@ fn entry(slots: &Slots<'_>, i: u8) -> Option<Entry> {
 /// What takes A's marks, and the reason that he alone gave.
 const LOSS: Loss = Loss { reporters: 1 << A, reasons: 1 << 50, rest: None };
 
-/// B is stopped after he has noted himself, before he counts. Caught: reporters noted after life's swap.
+/// Another is stopped after he has noted himself, before he counts. Caught: marks of others that are taken, too.
+/// (That reporters do note themselves first, `loom_purge_against_anothers_report` shows.)
 #[test]
 fn a_reporter_is_seen_before_he_counts() {
     with_slots(|slots| {
@@ -52,24 +53,17 @@ fn a_reporter_is_seen_before_he_counts() {
         let place = slots.place(network(1));
         let (slot, control, life) = slots.find_ready(&place).unwrap();
         // The steps of `update`, up to its swap.
-        slots.mark_reporters(slot, control.generation(), by(B, 3).reporter_bits());
-        let next = by(B, 3).next(Some(life), control.generation()).unwrap();
+        slots.mark_reporters(slot, control.generation(), by(7, 3).reporter_bits());
+        let next = by(7, 3).next(Some(life), control.generation()).unwrap();
         let judge = |entry: &Entry| match entry.reporters {
             alone if alone == 1 << A => Verdict::Ends,
             _ => Verdict::Loses(LOSS),
         };
         let purged = slots.purge(&place, NOW, FLOOR, judge).unwrap();
         assert_eq!(purged, Purged::Reduced { exactly: false });
-        assert!(slots.swap_life(slot, life, next), "B goes on");
+        assert!(slots.swap_life(slot, life, next), "he goes on");
         let entry = entry(&slots, 1).unwrap();
-        assert_eq!((entry.count, entry.reporters), (2, 1 << B));
-    });
-    // And through `update` itself: whoever reads the new life finds the mark.
-    with_slots(|slots| {
-        record(&slots, 1, &by(A, 2));
-        let (slot, control, _) = slots.find_ready(&slots.place(network(1))).unwrap();
-        record(&slots, 1, &by(B, 3));
-        assert!(!slots.mark_reporters(slot, control.generation(), 1 << B));
+        assert_eq!((entry.count, entry.reporters), (2, 1 << 7));
     });
 }
 
