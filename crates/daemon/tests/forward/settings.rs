@@ -57,7 +57,7 @@ fn the_staged_secret_is_tried_too() {
     assert_eq!(gatherer.connections(), connections + 1, "the one that was taken is used again");
 }
 
-/// Caught: gatherers that stay when they are taken out; a place that is lost when settings change.
+/// Caught: gatherers that stay when they are taken out.
 #[test]
 fn a_reload_starts_and_stops_gatherers() {
     let place = Place::new();
@@ -98,6 +98,22 @@ fn a_reload_starts_and_stops_gatherers() {
     wait_for_standing(&place, "state", "connected");
     record_clients(&table, 20..21);
     assert_eq!(first.wait_for(3)[2], line(20));
+}
+
+/// Caught: a place that begins anew when other settings are.
+#[test]
+fn with_other_settings_it_goes_on_where_it_was() {
+    let (place, gatherer) = (Place::new(), Gatherer::new());
+    let daemon = forwarder(&place, gatherer.address);
+    daemon.wait_for("INFO reports are passed on");
+    gatherer.fall_silent();
+    record_clients(&place.table(), 0..5);
+    wait_for_standing(&place, "behind", 5);
+    place.configure(&forwarding(&place, gatherer.address, "buffer = 7\n"));
+    daemon.signal(Signal::SIGHUP);
+    wait_until(|| gatherer.connections() > 1, || daemon.log());
+    gatherer.be(Manner::Take);
+    assert_eq!(gatherer.wait_for(5), (0..5).map(line).collect::<Vec<_>>());
 }
 
 /// Caught: a section that seems to be in force, while the right to connect was given up.
