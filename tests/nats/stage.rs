@@ -127,6 +127,13 @@ impl Site {
         });
     }
 
+    /// Whether it has a connection to a server.
+    pub(crate) fn is_connected(&self) -> bool {
+        let mut command = self.host.command("ss");
+        let port = format!(":{PORT}");
+        !run(command.args(["-Htn", "state", "established", "dport", "=", &port])).is_empty()
+    }
+
     /// What the daemon has logged since it was started last.
     pub(crate) fn log(&self) -> String {
         self.process.as_ref().map_or(String::new(), Process::output)
