@@ -270,7 +270,7 @@ fn read(order: &[u8]) -> Result<Order, LineError> {
     let (order, rest) = match verb {
         Verb::Black => {
             let (reason, rest) = split(rest);
-            let reason = given(reason).map(|text| Name::folded(text).ok_or(LineError::Reason));
+            let reason = given(reason).map(|text| reason_name(text).ok_or(LineError::Reason));
             let (weight, rest) = split(rest);
             let weight = given(weight).map(|text| positive(text).ok_or(LineError::Weight));
             let (seconds, rest) = split(rest);
@@ -305,6 +305,11 @@ fn split(text: &[u8]) -> (&[u8], &[u8]) {
 /// A word that is there, and is no default.
 fn given(word: &[u8]) -> Option<&[u8]> {
     (!word.is_empty() && word != DEFAULT).then_some(word)
+}
+
+/// A reason, folded as the library folds it; `-` alone would be taken for a default when it is passed on.
+fn reason_name(text: &[u8]) -> Option<Name> {
+    Name::folded(text).filter(|name| name.as_str().as_bytes() != DEFAULT)
 }
 
 fn is_network(text: &[u8]) -> bool {
@@ -395,6 +400,7 @@ mod tests {
             ("white 2001:db8::/32".into(), LineError::Network),
             ("black 192.0.2.0/33".into(), LineError::Address),
             ("black 192.0.2.1 \"x\"".into(), LineError::Reason),
+            ("black 192.0.2.1 _".into(), LineError::Reason),
             ("black 192.0.2.1 bad helo".into(), LineError::Weight),
             ("black 192.0.2.1 - 0".into(), LineError::Weight),
             ("black 192.0.2.1 - +1".into(), LineError::Weight),
