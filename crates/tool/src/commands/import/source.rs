@@ -18,7 +18,7 @@ const BLOCK: usize = 1 << 17;
 /// An open list.
 pub(super) enum Source {
     Plain(BufReader<Counted>),
-    Gzip(MultiGzDecoder<BufReader<Counted>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
 }
 
 impl Source {
@@ -33,7 +33,11 @@ impl Source {
         // A pipe may give a single byte at first; then it is taken for uncompressed, and its lines
         // tell that they are not.
         let is_gzip = reader.fill_buf()?.starts_with(&GZIP);
-        Ok(if is_gzip { Self::Gzip(MultiGzDecoder::new(reader)) } else { Self::Plain(reader) })
+        Ok(if is_gzip {
+            Self::Gzip(Box::new(MultiGzDecoder::new(reader)))
+        } else {
+            Self::Plain(reader)
+        })
     }
 }
 
