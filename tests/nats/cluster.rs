@@ -25,7 +25,7 @@ fn cluster(lan: &Lan) -> Vec<Server> {
 }
 
 /// Any one server may be lost. A site that is cut off goes on by itself, and so does one that is left
-/// with the smaller part of the cluster; when the cable is back, all agree.
+/// with the smaller part of the cluster; when the cable is back, all agree. Caught: an echo.
 #[test]
 fn a_server_is_lost_and_a_partition_heals() {
     let lan = Lan::new();
