@@ -6,6 +6,7 @@ mod common;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Instant;
 
 use common::{
     Daemon, PLAIN, Place, Statistics, Talk, auth, control_section, is_root, report_to,
@@ -135,6 +136,7 @@ fn a_session_stays_open_until_its_secret_goes() {
 fn wrong_secrets_are_logged_once_a_minute() {
     let place = Place::new();
     let daemon = daemon(&place, &reporter(&place, "mx2", &[SECRET], ""));
+    let started = Instant::now();
     for _ in 0..30 {
         assert_eq!(codes(&daemon.report(&signed(OTHER, "mx2", ORDER))), ["secret"]);
     }
@@ -144,11 +146,13 @@ fn wrong_secrets_are_logged_once_a_minute() {
     }
     let log = daemon.log();
     let line = "WARN collector: refused a report of 127.0.0.1 (mx2): secret: wrong signature";
-    assert_eq!(log.matches(line).count(), 1, "{log}");
+    // However slow the machine.
+    let most = 1 + started.elapsed().as_secs() as usize / 60;
+    assert!((1..=most).contains(&log.matches(line).count()), "{log}");
     assert!(
         log.contains("WARN collector: refused a report of 127.0.0.1 (mx3): unknown-reporter: ")
     );
-    assert_eq!(log.matches("unknown-reporter").count(), 1, "{log}");
+    assert!(log.matches("unknown-reporter").count() <= most, "{log}");
     assert!(!log.contains(SECRET) && !log.contains(OTHER));
 }
 
