@@ -312,10 +312,10 @@ fn policies(cases: &mut Vec<Case>) {
 fn events(cases: &mut Vec<Case>) {
     let image = Image::sound();
     let head = image.words[header::RING_HEAD] as usize % (1 << 16);
-    for word in 0..4 {
+    for word in 0..5 {
         for value in [0, 1, u64::MAX, 0xff00_ffff, 1 << 63] {
             let place = |back: usize| (head + (1 << 16) - back) % (1 << 16);
-            let patches = (1..30).map(|back| (image.ring().start + 4 * place(back) + word, value));
+            let patches = (1..30).map(|back| (image.ring().start + 5 * place(back) + word, value));
             cases
                 .push(Case::new(format!("word {word} of events is {value:#x}"), patches.collect()));
         }

@@ -25,7 +25,7 @@ const AROUND: usize = 16 * PAGE;
 pub(crate) const BODY: usize = 7;
 pub(crate) const POLICY_COPY: usize = 8 + 64 + 4 * 1024;
 pub(crate) const DICTIONARY: usize = 64 * 5;
-pub(crate) const RING: usize = 4 << 16;
+pub(crate) const RING: usize = 5 << 16;
 
 /// Entries that the table has room for.
 pub(crate) const SLOTS: usize = 64;
@@ -196,8 +196,13 @@ fn fill(table: &WritableTable, now: UnixSeconds) {
     table.set_policy(&policy).unwrap();
     let reason = |name: &str| table.reason(Name::new(name.as_bytes()).unwrap(), true);
     let record = |text: &str, name: &str, reporter| {
-        let report =
-            Report { network: network(text), reason: reason(name), reporter, weight: Some(100), seconds: None };
+        let report = Report {
+            network: network(text),
+            reason: reason(name),
+            reporter,
+            weight: Some(100),
+            seconds: None,
+        };
         table.record(&report, now).unwrap();
     };
     for client in LISTED {
