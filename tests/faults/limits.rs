@@ -76,7 +76,7 @@ fn no_address_space_to_map_it() {
     caller.end();
 }
 
-/// A table that is mapped already is used, not mapped again.
+/// A table that is mapped already is used, not mapped again. Caught: a look that opens it anew each second.
 #[test]
 fn no_address_space_later() {
     let stage = Stage::new();

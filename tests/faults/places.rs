@@ -258,6 +258,7 @@ fn put_a_table(stage: &Stage) {
 }
 
 /// A path that is not absolute counts from where the process is, which for Exim is its spool.
+/// Caught: the installed place instead of a path that is not absolute.
 #[test]
 fn a_relative_path_counts_from_the_working_directory() {
     let stage = Stage::bare();
@@ -272,6 +273,7 @@ fn a_relative_path_counts_from_the_working_directory() {
 }
 
 /// Longer than any path may be: nothing is cut off, so no other file is taken for the table.
+/// Caught: the last 300 bytes of the path alone.
 #[test]
 fn a_path_that_is_too_long_is_no_path() {
     let stage = Stage::new();

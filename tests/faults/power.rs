@@ -236,7 +236,7 @@ fn two_black(table: &WritableTable) -> Vec<Network> {
 }
 
 /// States 1 and 2: no table, and maybe what was left aside. The daemon makes one, whatever lies
-/// beside it.
+/// beside it. Caught: one name for all files that are made aside.
 #[test]
 fn lost_before_the_rename() {
     let whole = Stage::new();

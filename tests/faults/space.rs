@@ -68,7 +68,7 @@ fn no_room_to_make_a_table() {
     });
 }
 
-/// Not one more file can be made, though there is room.
+/// Not one more file can be made, though there is room. Caught: the cause left out.
 #[test]
 fn no_inode_to_make_a_table() {
     with_own_mounts(|| {
@@ -84,7 +84,7 @@ fn no_inode_to_make_a_table() {
 }
 
 /// A limit on the size of files (`ulimit -f`, LimitFSIZE=): an error that is told, not a signal
-/// that ends the program in the middle.
+/// that ends the program in the middle. Caught: no look at the limit beforehand.
 #[test]
 fn a_limit_on_the_size_of_files() {
     let stage = Stage::bare();

@@ -34,7 +34,8 @@ pub(crate) fn guard<'c>(command: &'c mut Command, mark: &Path) -> &'c mut Comman
 }
 
 /// The last byte of a mapping can be read, the next one cannot, nor what lies further off. (The
-/// last page is read to its end: a table's length is whole pages.)
+/// last page is read to its end: a table's length is whole pages.) Caught: space around that can be
+/// read.
 #[test]
 fn a_step_outside_is_seen() {
     let scratch = Scratch::new("step");

@@ -69,7 +69,7 @@ fn every_damage_is_survived() {
     assert!(statuses.iter().all(|&count| count > 10), "all kinds were seen: {statuses:?}");
 }
 
-/// On a sound table every command works, and is guarded.
+/// On a sound table every command works, and is guarded. Caught: another seed than the header's.
 #[test]
 fn a_sound_table_is_used_and_guarded() {
     let scratch = Scratch::new("tool");
