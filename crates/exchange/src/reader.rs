@@ -19,7 +19,7 @@ pub struct Reader {
 enum Way {
     Rbldnsd(DataSet),
     Plain,
-    Csv(Records),
+    Csv(Box<Records>),
     Json,
 }
 
@@ -40,7 +40,7 @@ impl Reader {
                 Way::Rbldnsd(DataSet::new(format, now))
             }
             Format::Plain => Way::Plain,
-            Format::Csv => Way::Csv(Records::new()),
+            Format::Csv => Way::Csv(Box::new(Records::new())),
             Format::Json => Way::Json,
         };
         Self { way, now }
