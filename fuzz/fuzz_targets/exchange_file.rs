@@ -4,9 +4,7 @@
 
 use std::io::Read;
 
-use eximrbl_exchange::{
-    Format, LINE_MAX, Labels, Lines, Reader, Row, Shape, Span, by_content,
-};
+use eximrbl_exchange::{Format, LINE_MAX, Labels, Lines, Reader, Row, Shape, Span, by_content};
 use eximrbl_table::Network;
 use libfuzzer_sys::fuzz_target;
 

@@ -16,6 +16,17 @@ use crate::servers::NameServer;
 use crate::zones::{POSITIVE_TTL_MAX, ZONES, Zone, configuration};
 
 const NO_NAME: u16 = 3;
+/// Networks within networks, with holes in them, some of which names of the other family begin like.
+const MORE: [&str; 8] = [
+    "black 45.46.80.0/20 auth 9",
+    "black 45.46.84.0/22 virus 9",
+    "white 45.46.85.0/24",
+    "white 45.46.80.9",
+    "black 2.0.0.0/20 relay 5",
+    "black 2a0b:74::/30 auth 4",
+    "white 2a0b:75::/40",
+    "black 2001:4860::/33 virus 3",
+];
 
 /// A daemon with a list, its configuration once more in a file, and all entries.
 struct Site {
@@ -32,6 +43,9 @@ impl Site {
         let host = lan.host("list", 53);
         let daemon = Daemon::start_with(&host, POLICY, &configuration(), None);
         fill(&daemon.table());
+        for command in MORE {
+            tool_text(&daemon.table(), command);
+        }
         let scratch = Scratch::new("exports");
         scratch.write("eximrbl.toml", format!("version = 1\n[dns]\n{}", configuration()));
         let entries = entries(&daemon.table());
@@ -269,6 +283,8 @@ fn nftables_loads_the_sets() {
     };
     assert!(count(&first) > 100, "{first}");
     assert!(first.contains("\"timeout\""), "{first}");
+    // What is listed no longer is out after the next load.
+    nft(&["add", "element", "inet", "eximrbl", "black4", "{ 5.6.7.8 }"]);
     nft(&["-f", file.to_str().unwrap()]);
     let second = nft(&["-j", "list", "set", "inet", "eximrbl", "black4"]);
     assert_eq!(count(&first), count(&second));
