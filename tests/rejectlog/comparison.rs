@@ -139,10 +139,8 @@ fn whatever_is_added_to_the_lines() {
     let server = Server::start(
         Path::new("exim4"),
         &host,
-        &format!(
-            "timezone = Asia-5:30\nlog_timezone = true\n\
-             log_selector = +millisec +pid +incoming_port +incoming_interface +sender_verify_fail"
-        ),
+        "timezone = Asia-5:30\nlog_timezone = true\n\
+             log_selector = +millisec +pid +incoming_port +incoming_interface +sender_verify_fail",
     );
     let clients = [every_way(), malformed(), vec![ambiguous()]].concat();
     let before = seconds();

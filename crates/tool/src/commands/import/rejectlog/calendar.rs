@@ -61,7 +61,7 @@ impl Calendar {
         }
         let ambiguous = self.zone.to_ambiguous_timestamp(time);
         if let AmbiguousOffset::Fold { .. } = ambiguous.offset() {
-            let later = ambiguous.clone().later().ok()?;
+            let later = ambiguous.later().ok()?;
             // As long ahead as clocks differ, it is what is meant.
             let tolerated = now.checked_add(1.minute()).ok()?;
             return if later <= tolerated { Some(later) } else { ambiguous.earlier().ok() };
