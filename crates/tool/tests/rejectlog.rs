@@ -257,7 +257,7 @@ fn a_log_is_known_again_after_rotation() {
     }
 }
 
-/// Caught: nothing, by the default position; a file of positions that was taken for an empty one.
+/// Caught: a file of positions that cannot be read taken for an empty one.
 #[test]
 fn a_bad_file_of_positions_is_told_with_what_to_do() {
     let (home, at) = (Home::new(), now());
@@ -391,7 +391,7 @@ fn what_is_missing_is_told() {
     }
 }
 
-/// Caught: the table's name looked up once, when it was opened.
+/// Caught: a line that two blocks share handed over without its start.
 #[test]
 fn a_log_of_many_blocks_is_read_whole() {
     let (home, at) = (Home::new(), now());
