@@ -1,6 +1,7 @@
 //! One NATS server, and sites that come and go.
 
 use std::net::Ipv4Addr;
+use std::time::Instant;
 
 use crate::harness::{dig, query_name, tool_text, wait_until};
 use crate::stage::{Site, agree, one_server, reject, settle};
@@ -10,7 +11,8 @@ const B: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 202);
 const C: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 203);
 
 /// Rejections add up everywhere, exactly; a forgiving and a whitelisting hold everywhere; a site that
-/// comes late, one that is killed, and a server that restarts miss nothing and repeat nothing.
+/// comes late, one that is killed, and a server that restarts miss nothing and repeat nothing. Caught:
+/// an echo.
 #[test]
 fn three_sites_agree() {
     let (lan, mut server) = one_server();
@@ -75,7 +77,7 @@ fn three_sites_agree() {
 }
 
 /// A site whose changes were overwritten before they were published tells what is listed instead. So
-/// does one that had listings before it took part.
+/// does one that had listings before it took part. Caught: a state that is not published.
 #[test]
 fn what_was_overwritten_is_told_as_it_is() {
     let (lan, server) = one_server();
@@ -106,4 +108,29 @@ fn what_was_overwritten_is_told_as_it_is() {
     }
     settle(&[&osaka, &paris], 2);
     assert_eq!((paris.count(A), paris.count(client(7))), (7, 70));
+}
+
+/// How long it takes until a report of one site stands in another one's table: printed, for the machine
+/// decides. Caught: changes that are not published.
+#[test]
+fn how_long_a_report_takes() {
+    let (lan, server) = one_server();
+    let nats = format!("url = \"{}\"", server.url());
+    let osaka = Site::start(lan.host("osaka", 11), "osaka", &nats);
+    let paris = Site::start(lan.host("paris", 12), "paris", &nats);
+    settle(&[&osaka, &paris], 1);
+    let (writable, read) = (osaka.writable(), paris.writable());
+    let mut times: Vec<_> = (1..=50)
+        .map(|number| {
+            let client = Ipv4Addr::new(198, 18, 0, number);
+            let network = eximrbl_table::Network::host(client.into());
+            let begun = Instant::now();
+            reject(&writable, client, 1);
+            wait_until("it is there", || read.entry(network, eximrbl_table::now()).is_some());
+            begun.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    println!("visible at the other site after {:?} (median), {:?} (longest)", times[25], times[49]);
+    assert_eq!(paris.count(Ipv4Addr::new(198, 18, 0, 50)), 1);
 }

@@ -33,7 +33,8 @@ fn serves(site: &Site) {
 }
 
 /// By TLS with certificates on both sides, and by password and NKey. Who is wrong about any of it is
-/// told what to look at, and is taken as soon as it is right.
+/// told what to look at, and is taken as soon as it is right. Caught: a refusal told as a server that is
+/// away.
 #[test]
 fn tls_passwords_and_keys() {
     let lan = Lan::new();
@@ -87,7 +88,8 @@ fn tls_passwords_and_keys() {
     agree(&[&osaka, &paris], A, 5);
 }
 
-/// By credentials as nsc makes them, on a server that knows its operator alone.
+/// By credentials as nsc makes them, on a server that knows its operator alone. Caught: a refusal told
+/// as a server that is away.
 #[test]
 fn credentials_files() {
     let lan = Lan::new();
@@ -113,7 +115,8 @@ fn credentials_files() {
     agree(&[&osaka, &paris], A, 5);
 }
 
-/// A server that is not there yet, one without JetStream, and a stream that is somebody else's.
+/// A server that is not there yet, one that goes, and a stream that takes other subjects. Caught: a
+/// stream that is not looked at.
 #[test]
 fn servers_that_are_not_ready() {
     let lan = Lan::new();

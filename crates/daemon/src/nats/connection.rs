@@ -263,6 +263,7 @@ fn covers(pattern: &str, subject: &str) -> bool {
 mod tests {
     use super::covers;
 
+    /// Caught: a `*` that covers nothing.
     #[test]
     fn wildcards_cover_words() {
         let subject = "eximrbl.reports.paris";

@@ -343,8 +343,7 @@ mod tests {
         history.standing(&terms())
     }
 
-    /// In all orders of arrival the same stands. Caught: changes entered as they arrive; sites that
-    /// are not looked at when times are equal.
+    /// In all orders of arrival the same stands. Caught: changes entered as they arrive.
     #[test]
     fn the_order_of_arrival_does_not_matter() {
         let white = Effect::White { until: T + 900 };
@@ -376,7 +375,7 @@ mod tests {
     }
 
     /// As the table has it: a life that ran out begins anew, one that runs is added to, and there
-    /// is a longest.
+    /// is a longest. Caught: a floor that is not looked at.
     #[test]
     fn lives_are_those_of_the_table() {
         let is_held = false;

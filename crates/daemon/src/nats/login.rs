@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Caught: a mode that is not looked at; an empty password that is sent.
+    /// Caught: a mode that is not looked at.
     #[test]
     fn a_file_that_will_not_do_is_named_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();

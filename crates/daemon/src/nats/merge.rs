@@ -436,7 +436,7 @@ mod tests {
         table.entry(network(), T + time)
     }
 
-    /// Caught: times that are not looked at.
+    /// Caught: a change of tomorrow that is made.
     #[test]
     fn what_is_ahead_or_has_run_out_is_left_out() {
         let (table, mut merge) = fresh();
@@ -467,8 +467,7 @@ mod tests {
         assert!(entry(&table, 4).unwrap().white, "{refused:?}");
     }
 
-    /// As after a kill between the table and the file. Caught: reports made twice; a report of the
-    /// same second that is taken for one that was made.
+    /// As after a kill between the table and the file. Caught: reports made twice.
     #[test]
     fn what_was_made_but_not_noted_is_not_made_again() {
         let (table, mut merge) = fresh();
@@ -486,7 +485,7 @@ mod tests {
         }
     }
 
-    /// Caught: a memory that begins anew with each start.
+    /// Caught: changes that are remembered in the order in which they came.
     #[test]
     fn a_forgiving_is_remembered_after_a_restart() {
         let (table, mut merge) = fresh();
@@ -506,8 +505,7 @@ mod tests {
         assert_eq!((entry.count, entry.first, entry.remaining), (1, T + 11, 591));
     }
 
-    /// Joined, not added; and twice is once. Caught: counts that are added; an entry
-    /// that is taken for older than what is in it.
+    /// Joined, not added; and twice is once. Caught: counts that are added.
     #[test]
     fn what_another_site_lists_is_joined() {
         let (table, mut merge) = fresh();

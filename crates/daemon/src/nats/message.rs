@@ -341,6 +341,7 @@ mod tests {
         Message { site: name("paris").unwrap(), stream: 0xfeed_0000_0000_beef, body }
     }
 
+    /// Caught: a tick that is not read.
     #[test]
     fn messages_are_read_as_they_were_written() {
         let known = Known {
@@ -360,7 +361,7 @@ mod tests {
         assert_eq!(changes().id().as_deref(), Some("paris.feed00000000beef.40-45"));
     }
 
-    /// Caught: numbers that are not looked at; a line too many that is left out in silence.
+    /// Caught: numbers that are not looked at.
     #[test]
     fn what_is_no_message_is_refused_with_the_line() {
         let good = changes().text().unwrap();
@@ -386,6 +387,7 @@ mod tests {
         assert!(wrong(format!("{head}{many}").as_bytes()).contains("line"));
     }
 
+    /// Caught: unknown keys refused.
     #[test]
     fn unknown_keys_are_passed_over() {
         let text = changes().text().unwrap().replace("\"time\"", "\"colour\":[1,{}],\"time\"");

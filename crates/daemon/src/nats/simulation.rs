@@ -209,7 +209,8 @@ fn cases() -> u32 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The rule of docs/convergence.md.
+    /// The rule of docs/convergence.md. Caught: changes in the order of arrival; a report of a time that
+    /// was white; a whitelisting that is too long and not cut; stamps without ticks.
     #[test]
     fn tables_agree_whatever_the_order(steps in steps()) {
         let said = play(&steps);
