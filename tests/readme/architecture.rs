@@ -29,7 +29,10 @@ fn the_crates_stand_on_each_other_as_the_table_says() {
     let text = checkout_text(DOCUMENT);
     let rows: Vec<Vec<&str>> = text
         .lines()
-        .filter(|line| line.starts_with("| `") && line.contains("eximrbl"))
+        .filter(|line| {
+            line.starts_with("| `") && line.contains("/` | `eximrbl")
+                || line.contains("| `eximrbl` | the library")
+        })
         .map(|line| line.split('|').map(str::trim).collect())
         .collect();
     let crates: Vec<&str> = rows.iter().map(|row| row[2].trim_matches('`')).collect();
@@ -39,6 +42,7 @@ fn the_crates_stand_on_each_other_as_the_table_says() {
             "eximrbl",
             "eximrbl-table",
             "eximrbl-zone",
+            "eximrbl-report",
             "eximrbl-dns",
             "eximrbl-datagrams",
             "eximrbl-rejectlog",
