@@ -77,6 +77,11 @@ impl Following {
         if is_same { Step::Nothing } else { Step::Replaced }
     }
 
+    /// Leaves out all changes up to now: whoever looks through the table after this sees what they made.
+    pub(crate) fn skip(&mut self) {
+        self.reader = self.table.events(None);
+    }
+
     /// The table whose changes these are, to look up what they say.
     pub(crate) fn table(&self) -> &Table {
         &self.table

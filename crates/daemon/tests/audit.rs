@@ -209,6 +209,7 @@ fn the_keys_are_those_of_the_document() {
         "forgiven",
         "found",
         "lost",
+        "reduced",
         "replaced",
         "resumed",
         "white_ended",

@@ -67,7 +67,8 @@ fn the_threat_model_points_to_tests_that_are_there() {
         let content = std::fs::read_to_string(root.join(file));
         let content =
             content.unwrap_or_else(|error| panic!("docs/threat-model.md: {file}: {error}"));
-        let tests = ["#[test]", "proptest!"].iter().any(|mark| content.contains(mark));
+        let tests =
+            ["#[test]", "proptest!", "fuzz_target!"].iter().any(|mark| content.contains(mark));
         assert!(tests, "docs/threat-model.md: {file} has no test");
         named += 1;
     }

@@ -15,7 +15,7 @@ use support::{Home, assert_keys, network, text};
 fn line(time: u32, kind: &str, network: &str, more: &Value) -> Value {
     let mut line = json!({
         "format": 1, "time": "2026-11-22T05:43:10Z", "time_unix": time, "kind": kind,
-        "network": network, "who": null, "reason": null, "weight": null, "seconds": null,
+        "network": network, "who": null, "of": null, "reason": null, "weight": null, "seconds": null,
         "changes": null, "since_unix": null, "entry": null, "stream": "0123456789abcdef",
         "next": time,
     });
@@ -141,7 +141,9 @@ fn every_kind_of_change_has_a_sentence() {
         line(5, "replaced", "", &json!({"network": null, "since_unix": 4})),
         line(6, "found", "192.0.2.1", &json!({"entry": entry(5)})),
         line(7, "resumed", "", &json!({"network": null})),
-        line(8, "unheard\u{1b}[31m", "192.0.2.1", &json!({})),
+        line(8, "reduced", "192.0.2.1", &json!({"who": "admin", "of": "mx2", "entry": entry(1)})),
+        line(9, "reduced", "192.0.2.1", &json!({"who": "admin", "reason": "auth"})),
+        line(10, "unheard\u{1b}[31m", "192.0.2.1", &json!({})),
     ];
     let file = home.file("audit.jsonl", &written(&lines));
     let printed = home.negative(&["show", "192.0.2.1", "--history", "--audit", text(&file)]);
@@ -162,6 +164,9 @@ fn every_kind_of_change_has_a_sentence() {
             "found in the table: 5 in all, from 1970-01-01 00:00:01 +00:00 to \
              1970-01-01 00:00:02 +00:00, for rcpt, auth, by local, life until \
              2026-11-22 05:53:10 +00:00",
+            "what mx2 had reported was taken out by admin: 1 in all, life until \
+             2026-11-22 05:53:10 +00:00",
+            "what was reported for auth was taken out by admin",
             "unheard\\u{1b}[31m",
         ]
     );

@@ -124,6 +124,9 @@ impl Feed {
             again.time = 0;
         }
         let since = again.time;
+        // What the ring still has, the scan finds as well: it would be sent twice, and while the scan goes
+        // on, the ring would be overrun anew.
+        self.following.skip();
         let (sender, entries) = channel(SCANNED);
         let scanned = table.clone();
         // The table may have millions of entries, and the gatherer may be slow.
