@@ -312,6 +312,8 @@ impl<'a> Changes<'a> {
         counters::add(self.latest().counter_words(), counter, 1);
     }
 
+    // Not inlined: the library must stay small.
+    #[inline(never)]
     fn publish(&self, event: &Event) {
         self.latest().ring().publish(event);
     }

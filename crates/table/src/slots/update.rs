@@ -179,7 +179,8 @@ impl Slots<'_> {
             })
     }
 
-    /// Adds reporters to the marks; whether any was new.
+    /// Adds reporters to the marks; whether any was new. Not inlined: the library must stay small.
+    #[inline(never)]
     pub(super) fn mark_reporters(&self, slot: usize, generation: u32, reporters: u64) -> bool {
         let mut changed = false;
         if reporters & LOW != 0 {

@@ -15,23 +15,24 @@ impl Table {
 
     /// Whether a live white entry covers a network that is wider than `key`.
     pub(crate) fn is_under_white(&self, key: Network, floor: u32, now: UnixSeconds) -> bool {
-        self.is_under(key, floor, now, |view| view.life.is_white())
+        self.is_under(key, floor, now, &|view| view.life.is_white())
     }
 
     /// Whether a listing of the administrator's covers a network that is wider than `key`.
     pub(crate) fn is_under_his(&self, key: Network, floor: u32, now: UnixSeconds) -> bool {
-        self.is_under(key, floor, now, |view| {
+        self.is_under(key, floor, now, &|view| {
             let entry = view.entry(now);
             !entry.white && entry.is_by_hand()
         })
     }
 
+    #[inline(never)]
     fn is_under(
         &self,
         key: Network,
         floor: u32,
         now: UnixSeconds,
-        is_it: impl Fn(&View) -> bool,
+        is_it: &dyn Fn(&View) -> bool,
     ) -> bool {
         let around = self.lengths().around(Network::host(key.address()));
         around.filter(|network| network.mapped_length() < key.mapped_length()).any(|network| {
