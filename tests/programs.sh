@@ -12,7 +12,7 @@ trap 'rm -rf "$scratch"' EXIT
 
 cargo test --workspace --locked --no-run --message-format=json-render-diagnostics >"$scratch/built"
 # A line of JSON for each thing that was built: the test programs of all packages.
-sed -n 's/^{"reason":"compiler-artifact".*"manifest_path":"\([^"]*\)\/Cargo\.toml".*"test":true}.*"executable":"\([^"]*\)".*/\1\t\2/p' \
+sed -n 's/^{"reason":"compiler-artifact".*"manifest_path":"\([^"]*\)\/Cargo\.toml".*"profile":{[^}]*"test":true}.*"executable":"\([^"]*\)".*/\1\t\2/p' \
     "$scratch/built" >"$scratch/programs"
 [[ -s $scratch/programs ]] || { echo "cargo named no test program"; exit 1; }
 
