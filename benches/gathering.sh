@@ -2,7 +2,7 @@
 # Measures what eximrbld's collector takes, beside socat, and how long Exim's clients wait when
 # the gatherer is down; writes the results into docs/gathering.md.
 #
-#   benches/gathering.sh                        everything: about four minutes
+#   benches/gathering.sh                        everything: about five minutes
 #   EXIMRBL_BENCH_PARTS=latency benches/gathering.sh
 #   EXIMRBL_BENCH_SECONDS=0.5 EXIMRBL_BENCH_ROUNDS=1 benches/gathering.sh
 #                                               a part of it; nothing is written into docs/
@@ -13,6 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 packages=(
     socat       # the gatherer of the first document
+    nats-server # between two sites
 )
 source benches/stage.sh
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use eximrbl_report::{
     Algorithm, Code, Denial, Enrolled, Gate, Judged, LINE_MAX, Line, LineError, Now, Order, Origin,
-    Peer, Secret, Terms, Verb, signed,
+    Peer, Secret, Standing, Terms, Verb, signed,
 };
 use eximrbl_table::{Name, WEIGHT_MAX};
 use libfuzzer_sys::fuzz_target;
@@ -43,8 +43,9 @@ fuzz_target!(|data: &[u8]| {
             // Nobody has the secret but this program: what others signed is theirs only if it is
             // the sample's line, which the fuzzer may have learnt.
             let is_unsigned = matches!(parsed, Line::Report { signature: None, .. });
-            assert!(!(taken && is_unsigned && !origin.is_local));
-            assert!(taken || !is_unsigned || !origin.is_local, "this host's are taken");
+            let is_local = origin.standing == Standing::Local;
+            assert!(!(taken && is_unsigned && !is_local));
+            assert!(taken || !is_unsigned || !is_local, "this host's are taken");
         }
         if let Line::Report { order, .. } = parsed {
             is_written_as_it_is_read(order);
@@ -71,11 +72,11 @@ fn gate(name: Name, secret: &Secret) -> Gate {
 
 fn remote() -> Origin {
     let address: IpAddr = Ipv4Addr::new(192, 0, 2, 9).into();
-    Origin { peer: Peer::Ip(address), is_local: false, session: None }
+    Origin { peer: Peer::Ip(address), standing: Standing::Remote }
 }
 
 fn local(peer: Peer) -> Origin {
-    Origin { peer, is_local: true, session: None }
+    Origin { peer, standing: Standing::Local }
 }
 
 /// An answer is one line of printable text with one of the known codes.

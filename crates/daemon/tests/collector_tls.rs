@@ -113,7 +113,8 @@ fn ask(mut stream: Stream, lines: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// Caught: a certificate of whatever name taken for the reporter's; clients without one turned away.
+/// Caught: a certificate of whatever name taken for the reporter's, or for this host; clients without
+/// one turned away.
 #[test]
 fn a_client_certificate_shows_who_reports() {
     let place = Place::new();
@@ -128,11 +129,19 @@ fn a_client_certificate_shows_who_reports() {
     assert_eq!(reporters_of(&place, "192.0.2.1"), ["mx2"]);
     assert!(talk.say("white 192.0.2.1\n").starts_with("error not-allowed: "));
     // Of loopback, whoever shows no name is this host; `tls=yes` of Exim has no client certificate.
+    let answer = ask(tls(address, &servers, None), "black 192.0.2.2\n").unwrap();
+    assert!(answer.starts_with("ok count "), "{answer}");
+    // Whoever shows one that is nobody's is a stranger even there, unless he signs.
     let stranger = clients.client("mx9.example.org");
-    for client in [None, Some(&stranger)] {
-        let answer = ask(tls(address, &servers, client), "black 192.0.2.2\n").unwrap();
-        assert!(answer.starts_with("ok count "), "{answer}");
-    }
+    let mut lines = "black 192.0.2.2\n".to_owned();
+    lines += &signed(SECRET, "mx3", "black 192.0.2.4");
+    let answer = ask(tls(address, &servers, Some(&stranger)), &lines).unwrap();
+    let (first, second) = answer.split_once('\n').unwrap();
+    assert!(first.starts_with("error unknown-reporter: "), "{answer}");
+    assert_eq!(second, "ok count 1 seconds 600\n");
+    let told = "WARN collector: 127.0.0.1 shows a client certificate for mx9.example.org, which no \
+                [[reporter]] has as its `certificate`";
+    wait_until(|| daemon.log().contains(told), || daemon.log());
     assert_eq!(reporters_of(&place, "192.0.2.2"), ["collector"]);
     let answer =
         ask(tls(address, &servers, None), &signed(SECRET, "mx3", "black 192.0.2.3")).unwrap();

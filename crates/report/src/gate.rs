@@ -68,10 +68,36 @@ pub enum Peer {
 pub struct Origin {
     /// Where it comes from.
     pub peer: Peer,
-    /// Whether unsigned reports are taken from there: it is this host.
-    pub is_local: bool,
-    /// Whose the connection is, if that was shown.
-    pub session: Option<Session>,
+    /// Whose lines without a signature are.
+    pub standing: Standing,
+}
+
+/// Whose the unsigned lines are that come by a connection or in a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Somebody's elsewhere, who may be anyone.
+    Remote,
+    /// This host's own.
+    Local,
+    /// Those of the holder of a client certificate that is no reporter's, on this host or elsewhere.
+    Stranger,
+    /// Whose the connection is was shown.
+    Shown(Session),
+}
+
+impl Standing {
+    /// Where no more is known than the way a line came.
+    pub fn of_way(is_of_this_host: bool) -> Self {
+        if is_of_this_host { Self::Local } else { Self::Remote }
+    }
+
+    /// What was shown, if it was.
+    pub fn session(&self) -> Option<Session> {
+        match self {
+            Self::Shown(session) => Some(*session),
+            Self::Remote | Self::Local | Self::Stranger => None,
+        }
+    }
 }
 
 /// What was shown once for a whole connection. It ends when the secret or certificate is taken away
@@ -202,10 +228,12 @@ impl Gate {
             Line::Auth(signature) => return self.open_session(signature, origin, now),
             Line::Report { order, signature } => (*order, signature),
         };
-        let number = match (signature, &origin.session) {
+        let number = match (signature, &origin.standing) {
             (Some(signature), _) => self.signer(signature)?,
-            (None, Some(session)) => self.owner(session)?,
-            (None, None) => self.unsigned(origin)?,
+            (None, Standing::Shown(session)) => self.owner(session)?,
+            (None, Standing::Local) => self.unsigned(origin.peer),
+            (None, Standing::Remote) => return Err(Denial::Unsigned),
+            (None, Standing::Stranger) => return Err(Denial::UnknownReporter),
         };
         let reporter = self.reporters.get_mut(number).ok_or(Denial::UnknownReporter)?;
         if let Some(signature) = signature {
@@ -270,18 +298,15 @@ impl Gate {
 
     /// The reporter that an unsigned line of this host is counted to: one that has nothing to sign
     /// with and reports from that address, or else [`COLLECTOR`].
-    fn unsigned(&self, origin: &Origin) -> Result<usize, Denial> {
-        if !origin.is_local {
-            return Err(Denial::Unsigned);
-        }
-        let Peer::Ip(address) = origin.peer else { return Ok(0) };
+    fn unsigned(&self, peer: Peer) -> usize {
+        let Peer::Ip(address) = peer else { return 0 };
         let host = Network::host(address);
         let is_his = |reporter: &Reporter| {
             reporter.secrets.is_empty()
                 && reporter.certificate.is_none()
                 && reporter.terms.networks.iter().any(|network| network.contains(host))
         };
-        Ok(self.reporters.iter().position(is_his).unwrap_or(0))
+        self.reporters.iter().position(is_his).unwrap_or(0)
     }
 }
 

@@ -43,7 +43,7 @@ mod secret;
 mod signing;
 
 pub use denial::{Code, Denial};
-pub use gate::{COLLECTOR, Enrolled, Gate, Judged, Now, Origin, Peer, Session, Terms};
+pub use gate::{COLLECTOR, Enrolled, Gate, Judged, Now, Origin, Peer, Session, Standing, Terms};
 pub use line::{LINE_MAX, Line, LineError, Order, Signature, Verb};
 pub use mac::{Algorithm, Mac};
 pub use replay::WINDOW;

@@ -1,21 +1,28 @@
 //! The ways to record a rejection that are compared.
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use eximrbl_table::{Counter, Network, Table};
+use eximrbl_table::{Counter, CreateOptions, Network, Table, WritableTable};
 
 use super::configuration::{Extra, text};
 use super::session;
-use crate::data::Data;
+use crate::data::{Data, EXIMRBLD_USER};
 use crate::process::Process;
+use crate::query::ZONE;
 use crate::stage::{self, artifact, run};
 
 /// The port of socat.
 const SOCAT: u16 = 4440;
+/// The collector's place: unsigned reports are taken from this host.
+const COLLECTOR: &str = "127.0.0.1:4441";
+/// Room for all clients of the sessions.
+const COLLECTOR_SLOTS: u64 = 1 << 16;
+/// How long a helper may take to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +41,8 @@ pub(crate) enum Variant {
     Cold,
     /// A line to socat, as the first document has it.
     ReadSocket,
+    /// The same line to eximrbld's collector.
+    Collector,
     /// The cheapest program there is.
     Run,
     /// A row in SQLite.
@@ -42,7 +51,7 @@ pub(crate) enum Variant {
 
 impl Variant {
     /// All, in the order of the table.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Bare,
         Self::BareAgain,
         Self::Nothing,
@@ -50,6 +59,7 @@ impl Variant {
         Self::PreloadedAcl,
         Self::Cold,
         Self::ReadSocket,
+        Self::Collector,
         Self::Run,
         Self::Sqlite,
     ];
@@ -64,6 +74,7 @@ impl Variant {
             Self::PreloadedAcl => "preloaded-acl",
             Self::Cold => "cold",
             Self::ReadSocket => "readsocket",
+            Self::Collector => "collector",
             Self::Run => "run",
             Self::Sqlite => "sqlite",
         }
@@ -79,6 +90,7 @@ impl Variant {
             Self::PreloadedAcl => "eximrbl.so, preloaded, by ${acl}",
             Self::Cold => "eximrbl.so, loaded by each child",
             Self::ReadSocket => "${readsocket} to socat",
+            Self::Collector => "${readsocket} to eximrbld",
             Self::Run => "${run{/bin/true}}",
             Self::Sqlite => "${lookup sqlite{INSERT …}}",
         }
@@ -89,6 +101,7 @@ impl Variant {
         match (self, self.name()) {
             (Self::PreloadedAcl, _) => "eximrbl.so, preloaded, by `${acl}`".to_owned(),
             (Self::ReadSocket, _) => "`${readsocket}` to socat".to_owned(),
+            (Self::Collector, _) => "`${readsocket}` to eximrbld's collector".to_owned(),
             (_, name) if name.starts_with('$') => format!("`{name}`"),
             (_, name) => name.to_owned(),
         }
@@ -125,13 +138,8 @@ impl Variant {
                 ),
                 ..preloaded(data)?
             },
-            Self::ReadSocket => Extra {
-                call: format!(
-                    "${{readsocket{{inet:{}:{SOCAT}}}{{black $sender_host_address\\n}}{{3s}}{{}}{{}}}}",
-                    address.ip()
-                ),
-                ..Extra::default()
-            },
+            Self::ReadSocket => told(&stage::server(SOCAT).to_string()),
+            Self::Collector => told(COLLECTOR),
             Self::Run => Extra { call: "${run{/bin/true}}".to_owned(), ..Extra::default() },
             Self::Sqlite => Extra {
                 main: format!("sqlite_dbfile = {}", folder.join("state/database").display()),
@@ -150,6 +158,7 @@ impl Variant {
         std::fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
         match self {
             Self::ReadSocket => start_socat(folder).map(Some),
+            Self::Collector => start_collector(folder).map(Some),
             Self::Sqlite => make_database(folder).map(|()| None),
             Self::Preloaded | Self::PreloadedAcl | Self::Cold => {
                 // Exim's children must be able to write into the table.
@@ -165,12 +174,8 @@ impl Variant {
     pub(super) fn check(self, folder: &Path, data: &Data) -> Result<()> {
         let recorded = match self {
             Self::Bare | Self::BareAgain | Self::Nothing | Self::Run => true,
-            Self::Preloaded | Self::PreloadedAcl | Self::Cold => {
-                let table = Table::open(&data.table()?)?;
-                let network = Network::host(session::client(0));
-                let is_there = table.entry(network, eximrbl_table::now()).is_some();
-                is_there && table.counters().get(Counter::Records) > 0
-            }
+            Self::Preloaded | Self::PreloadedAcl | Self::Cold => is_recorded(&data.table()?)?,
+            Self::Collector => is_recorded(&collector_folder(folder).join("table"))?,
             Self::ReadSocket => std::fs::metadata(folder.join("karma.log"))?.len() > 0,
             Self::Sqlite => {
                 let database = folder.join("state/database");
@@ -181,6 +186,24 @@ impl Variant {
         };
         ensure!(recorded, "the first session was not recorded");
         Ok(())
+    }
+}
+
+/// Whether the first session's client is in a table.
+fn is_recorded(table: &Path) -> Result<bool> {
+    let table = Table::open(table)?;
+    let network = Network::host(session::client(0));
+    let is_there = table.entry(network, eximrbl_table::now()).is_some();
+    Ok(is_there && table.counters().get(Counter::Records) > 0)
+}
+
+/// Each rejection told as a line, as the first document has it.
+fn told(address: &str) -> Extra {
+    Extra {
+        call: format!(
+            "${{readsocket{{inet:{address}}}{{black $sender_host_address\\n}}{{3s}}{{}}{{}}}}"
+        ),
+        ..Extra::default()
     }
 }
 
@@ -229,13 +252,58 @@ fn start_socat(folder: &Path) -> Result<Process> {
     command.arg(format!("TCP4-LISTEN:{SOCAT},bind={},reuseaddr,fork", address.ip()));
     command.arg(format!("OPEN:{},creat,append", file.display()));
     let mut socat = Process::start("socat", command, &folder.join("socat-output"))?;
+    wait_to_connect(&mut socat, address)?;
+    Ok(socat)
+}
+
+/// Where the collector's eximrbld has its files.
+fn collector_folder(folder: &Path) -> PathBuf {
+    folder.join("gatherer")
+}
+
+fn start_collector(folder: &Path) -> Result<Process> {
+    let folder = collector_folder(folder);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder)?;
+    run(Command::new("chown").arg(EXIMRBLD_USER).arg(&folder))?;
+    let owner = crate::data::eximrbld_user();
+    let options = CreateOptions { slots: COLLECTOR_SLOTS, owner, ..CreateOptions::default() };
+    WritableTable::create(&folder.join("table"), &options)?;
+    let file = folder.join("eximrbl.toml");
+    let configuration = format!(
+        r#"version = 1
+[table]
+path = "{}"
+[control]
+socket = ""
+[dns]
+listen = ["127.0.0.1:53"]
+user = "{EXIMRBLD_USER}"
+workers = 1
+[[zone]]
+name = "{ZONE}"
+ns = ["{ZONE}"]
+[collector]
+tcp = ["{COLLECTOR}"]
+"#,
+        folder.join("table").display()
+    );
+    std::fs::write(&file, configuration)?;
+    let mut command = Command::new(artifact("eximrbld"));
+    command.arg("--config").arg(&file);
+    let mut eximrbld = Process::start("eximrbld", command, &folder.join("output"))?;
+    wait_to_connect(&mut eximrbld, COLLECTOR.parse()?)?;
+    Ok(eximrbld)
+}
+
+fn wait_to_connect(process: &mut Process, address: SocketAddr) -> Result<()> {
     let start = Instant::now();
     while TcpStream::connect(address).is_err() {
-        socat.check()?;
-        ensure!(start.elapsed() < Duration::from_secs(10), "socat does not listen");
+        process.check()?;
+        ensure!(start.elapsed() < PATIENCE, "nobody listens at {address}");
         std::thread::sleep(Duration::from_millis(2));
     }
-    Ok(socat)
+    Ok(())
 }
 
 fn make_database(folder: &Path) -> Result<()> {

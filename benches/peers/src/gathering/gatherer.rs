@@ -25,7 +25,7 @@ pub(super) const TLS_PORT: u16 = 4445;
 /// The name in its certificate.
 pub(super) const HOST: &str = "gatherer.example.org";
 /// Room for all that is reported.
-const SLOTS: u64 = 1 << 22;
+pub(super) const SLOTS: u64 = 1 << 22;
 /// How long it may take to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -34,6 +34,7 @@ pub(super) struct Gatherer {
     process: Process,
     table: PathBuf,
     certificate: CertificateDer<'static>,
+    pem: String,
 }
 
 impl Gatherer {
@@ -42,7 +43,10 @@ impl Gatherer {
         let folder = Path::new(FOLDER).join("gathering");
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
-        let made = rcgen::generate_simple_self_signed([HOST.to_owned()])?;
+        let made = rcgen::generate_simple_self_signed([
+            HOST.to_owned(),
+            address(TLS_PORT).ip().to_string(),
+        ])?;
         std::fs::write(folder.join("certificate.pem"), made.cert.pem())?;
         std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem())?;
         std::fs::write(folder.join("secret"), format!("{SECRET}\n"))?;
@@ -68,7 +72,7 @@ impl Gatherer {
         }
         // With the first one it looks through the table for how many entries the reporter has.
         report_once()?;
-        Ok(Self { process, table, certificate: made.cert.der().clone() })
+        Ok(Self { process, table, certificate: made.cert.der().clone(), pem: made.cert.pem() })
     }
 
     /// Processor time.
@@ -87,6 +91,11 @@ impl Gatherer {
         roots.add(self.certificate.clone())?;
         let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         Ok(Arc::new(config))
+    }
+
+    /// Its certificate, in PEM form: its own authority.
+    pub(super) fn certificate_pem(&self) -> &str {
+        &self.pem
     }
 
     /// Stops it, as if it hung.

@@ -3,6 +3,7 @@
 //! * [`gatherer`]: the eximrbld under measurement; [`lines`]: what it is told.
 //! * [`stream`]: one connection by TLS; [`connections`]: a connection for each report, and idle ones
 //!   beside; [`visible`]: how soon DNS answers from a report.
+//! * [`site`]: another host's eximrbld that passes reports on, as a forwarder or over NATS.
 //! * [`mail`]: how long Exim's client waits, while the gatherer works or does not.
 //! * [`tables`]: all of that as Markdown.
 
@@ -10,6 +11,7 @@ mod connections;
 mod gatherer;
 mod lines;
 mod mail;
+mod site;
 mod stream;
 mod tables;
 mod visible;
@@ -50,6 +52,8 @@ pub(crate) struct Run {
 pub(crate) struct Figures {
     /// One connection by TLS.
     pub(crate) stream: Vec<Run>,
+    /// The same from eximrbld's own forwarder, which follows a table.
+    pub(crate) forwarder: Vec<Run>,
     /// A connection each, from this host, unsigned.
     pub(crate) unsigned: Vec<Run>,
     /// A connection each, signed.
@@ -70,6 +74,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Figures> {
     let (rounds, time) = (settings.rounds, settings.gathering_time);
     let mut figures = Figures {
         stream: Vec::new(),
+        forwarder: Vec::new(),
         unsigned: Vec::new(),
         signed: Vec::new(),
         beside_idle: Vec::new(),
@@ -99,12 +104,20 @@ pub(crate) fn run(settings: &Settings) -> Result<Figures> {
         figures.beside_idle.push(show("the same, beside idle ones", beside));
         drop(idle);
     }
+    let mut visible = |way, took| {
+        println!("  visible, by {way}: {took:?} ns");
+        figures.visible.push((way, took));
+    };
     for way in [Way::Connection, Way::Datagram] {
-        let took = visible::run(way)?;
-        println!("  visible, by {}: {took:?} ns", way.name());
-        figures.visible.push((way.name(), took));
+        visible(way.name(), visible::run(way)?);
     }
+    let (runs, took) = site::forwarder(&gatherer, rounds, time)?;
+    visible("forwarder", took);
     gatherer.end()?;
+    visible("NATS, at another site", site::over_nats()?);
+    for run in runs {
+        figures.forwarder.push(show("a forwarder by TLS", run));
+    }
     for _ in 0..rounds {
         figures.socat.push(show("a connection each, to socat", connections::run_socat(time)?));
     }

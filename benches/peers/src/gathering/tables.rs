@@ -15,6 +15,7 @@ pub(crate) fn limits(machine: &str, figures: &Figures) -> String {
     let idle = format!("the same, {} idle connections beside", thousands(IDLE as u64));
     let rows = [
         ("one connection by TLS", &figures.stream),
+        ("the same from an eximrbld's forwarder", &figures.forwarder),
         ("a connection each, unsigned, from its host", &figures.unsigned),
         ("a connection each, signed", &figures.signed),
         (&idle, &figures.beside_idle),
@@ -80,6 +81,7 @@ mod tests {
         let runs = |rate| vec![run(rate); 3];
         let figures = Figures {
             stream: vec![Run { p50: 0, p99: 0, ..run(123_456.0) }],
+            forwarder: runs(100_000.0),
             unsigned: runs(30_000.0),
             signed: runs(20_000.0),
             beside_idle: runs(19_000.0),

@@ -13,9 +13,9 @@ use crate::stage::server;
 use crate::statistics::percentile;
 
 /// Reports, each about a client that was never seen.
-const REPORTS: u32 = 1000;
+pub(super) const REPORTS: u32 = 1000;
 /// Between two of them.
-const PAUSE: Duration = Duration::from_millis(5);
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -71,11 +71,16 @@ pub(super) fn run(way: Way) -> Result<[u64; 3]> {
         }
         took.push(start.elapsed().as_nanos() as u64);
     }
-    Ok([50.0, 99.0, 100.0].map(|percent| percentile(&mut took, percent).unwrap_or(0)))
+    Ok(summary(&mut took))
+}
+
+/// Median, 99th of a hundred, and longest.
+pub(super) fn summary(took: &mut [u64]) -> [u64; 3] {
+    [50.0, 99.0, 100.0].map(|percent| percentile(took, percent).unwrap_or(0))
 }
 
 /// Asks, and waits for the answer.
-fn is_listed(socket: &UdpSocket, query: &[u8]) -> Result<bool> {
+pub(super) fn is_listed(socket: &UdpSocket, query: &[u8]) -> Result<bool> {
     socket.send(query)?;
     let mut buffer = [0; 1232];
     let length = socket.recv(&mut buffer).context("eximrbld does not answer")?;

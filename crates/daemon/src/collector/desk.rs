@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eximrbl_report::{
-    Code, Denial, Enrolled, Gate, Judged, LINE_MAX, Line, LineError, Now, Origin, Peer, Session,
+    Code, Denial, Enrolled, Gate, Judged, LINE_MAX, Line, LineError, Now, Origin, Peer, Standing,
 };
 use eximrbl_table::Name;
 use eximrbl_zone::{CollectorSettings, Config};
@@ -37,14 +37,14 @@ pub(super) struct Desk {
 enum Cause {
     Refused(&'static str),
     Handshake,
+    Stranger,
 }
 
 /// What is known of a connection or datagram.
 pub(super) struct Talk {
     peer: Peer,
-    is_local: bool,
+    standing: Standing,
     is_datagram: bool,
-    session: Option<Session>,
     /// Bytes that were dealt with.
     sent: usize,
     /// Whether the rest of a line that was too long is still to come.
@@ -75,13 +75,13 @@ impl Talk {
 
     fn new(peer: Peer, is_local: bool) -> Self {
         let is_datagram = false;
-        let session = None;
-        Self { peer, is_local, is_datagram, session, sent: 0, skips: false, has_answers: false }
+        let standing = Standing::of_way(is_local);
+        Self { peer, standing, is_datagram, sent: 0, skips: false, has_answers: false }
     }
 
     /// Whether it may stay when nothing more is said.
     pub(super) fn may_stay(&self) -> bool {
-        self.session.is_some()
+        self.standing.session().is_some()
     }
 
     /// Whether more may follow what was sent, even when nothing more is there just now.
@@ -228,11 +228,11 @@ impl Desk {
         if talk.is_datagram && matches!(line, Line::Auth(_)) {
             return Err(wrong(Denial::NoSession));
         }
-        let Talk { peer, is_local, session, .. } = *talk;
-        let origin = Origin { peer, is_local, session };
+        let Talk { peer, standing, .. } = *talk;
+        let origin = Origin { peer, standing };
         match self.gate.judge(&line, &origin, now).map_err(wrong)? {
             Judged::Session(session) => {
-                talk.session = Some(session);
+                talk.standing = Standing::Shown(session);
                 self.counts.note(Event::Sessions);
                 let _ = writeln!(answers, "ok {}", session.name);
             }
@@ -265,7 +265,7 @@ impl Desk {
         self.counts.refused(code);
         // Into memory; nothing can go wrong.
         let _ = writeln!(answers, "error {}: {denial}", code.name());
-        let name = name.or(talk.session.map(|session| session.name));
+        let name = name.or(talk.standing.session().map(|session| session.name));
         // Names that nobody here has are without number.
         let known = name.filter(|_| code != Code::UnknownReporter);
         let cause = (Cause::Refused(code.name()), talk.client(), known);
@@ -278,11 +278,24 @@ impl Desk {
         }
     }
 
-    /// Makes the connection that of the reporter whose name is in its client certificate, if any.
+    /// Makes the connection that of the reporter whose name is in its client certificate. Where there is
+    /// none, it is a stranger's, even if it comes from this host: whoever shows a certificate means to be
+    /// known by it.
     pub(super) fn open_by_certificate(&mut self, talk: &mut Talk, names: &[String]) {
-        talk.session = self.gate.session_by_certificate(names);
-        if talk.session.is_some() {
+        if let Some(session) = self.gate.session_by_certificate(names) {
+            talk.standing = Standing::Shown(session);
             self.counts.note(Event::Sessions);
+            return;
+        }
+        talk.standing = Standing::Stranger;
+        let cause = (Cause::Stranger, talk.client(), None);
+        if let Some(say) = self.seldom.say(cause, Instant::now()) {
+            let of = Sender { talk, name: None };
+            let names = Listed(names);
+            tracing::warn!(
+                "collector: {of} shows a client certificate {names}, which no [[reporter]] has as its \
+                 `certificate`{say}"
+            );
         }
     }
 
@@ -319,6 +332,22 @@ impl std::fmt::Display for Sender<'_> {
         match self.name {
             Some(name) => write!(f, " ({name})"),
             None => Ok(()),
+        }
+    }
+}
+
+/// The names in a certificate, for the log: as many as fit into a line.
+struct Listed<'n>(&'n [String]);
+
+impl std::fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            [] => f.write_str("without a DNS name"),
+            [first, rest @ ..] => {
+                write!(f, "for {first}")?;
+                rest.iter().take(3).try_for_each(|name| write!(f, ", {name}"))?;
+                if rest.len() > 3 { f.write_str(", ...") } else { Ok(()) }
+            }
         }
     }
 }

@@ -159,20 +159,17 @@ async fn shake_hands(
             return;
         }
     };
-    let names = client_names(&stream);
-    if !names.is_empty() {
+    if let Some(names) = client_names(&stream) {
         hall.desk.borrow_mut().open_by_certificate(&mut talk, &names);
     }
     let waiting = Waiting { talk, place, rest: Vec::new(), answers: Vec::new() };
     conversation::hold(&mut stream, waiting, &hall).await;
 }
 
-/// The names in the client's certificate, which the CA vouches for.
-fn client_names(stream: &TlsStream<TcpStream>) -> Vec<String> {
+/// The names in the client's certificate, which the CA vouches for; `None` if it showed none.
+fn client_names(stream: &TlsStream<TcpStream>) -> Option<Vec<String>> {
     let (_, connection) = stream.get_ref();
-    let Some(leaf) = connection.peer_certificates().and_then(<[_]>::first) else {
-        return Vec::new();
-    };
-    let Ok(leaf) = EndEntityCert::try_from(leaf) else { return Vec::new() };
-    leaf.valid_dns_names().map(str::to_ascii_lowercase).collect()
+    let leaf = connection.peer_certificates().and_then(<[_]>::first)?;
+    let Ok(leaf) = EndEntityCert::try_from(leaf) else { return Some(Vec::new()) };
+    Some(leaf.valid_dns_names().map(str::to_ascii_lowercase).collect())
 }

@@ -38,11 +38,11 @@ fn enrolled(of: &str, secrets: &[&str]) -> Enrolled {
 }
 
 fn remote(address: &str) -> Origin {
-    Origin { peer: Peer::Ip(address.parse().unwrap()), is_local: false, session: None }
+    Origin { peer: Peer::Ip(address.parse().unwrap()), standing: Standing::Remote }
 }
 
 fn local(address: &str) -> Origin {
-    Origin { is_local: true, ..remote(address) }
+    Origin { standing: Standing::Local, ..remote(address) }
 }
 
 /// The name of the reporter that a line is counted to, or why it is refused.
@@ -72,7 +72,7 @@ fn unsigned_reports_come_from_this_host_alone() {
         assert_eq!(judge(&mut gate, ORDER, &origin, now(0)).unwrap(), "collector");
         assert_eq!(judge(&mut gate, "white 192.0.2.1", &origin, now(0)).unwrap(), "collector");
     }
-    let unix = Origin { peer: Peer::Unix, is_local: true, session: None };
+    let unix = Origin { peer: Peer::Unix, standing: Standing::Local };
     assert_eq!(judge(&mut gate, ORDER, &unix, now(0)).unwrap(), "collector");
     assert_eq!(judge(&mut gate, ORDER, &remote("192.0.2.9"), now(0)), Err(Denial::Unsigned));
 }
@@ -224,7 +224,7 @@ fn verbs_and_networks_hold_for_lines_and_sessions() {
     let opening = |stamp| auth(&key, Algorithm::HmacSha1, name("mx2"), stamp);
     assert_eq!(judge(&mut gate, &opening(START), &elsewhere, now(0)), Err(Denial::Elsewhere));
     let session = session(&mut gate, &opening(START), &here, now(0));
-    let within = |origin| Origin { session: Some(session), ..origin };
+    let within = |origin| Origin { standing: Standing::Shown(session), ..origin };
     assert_eq!(judge(&mut gate, ORDER, &within(here), now(0)).unwrap(), "mx2");
     assert_eq!(
         judge(&mut gate, "white 192.0.2.1", &within(here), now(0)),
@@ -242,7 +242,7 @@ fn a_session_lasts_as_long_as_what_has_shown_it() {
     let from = remote("192.0.2.9");
     let opening = auth(&secret(SECRET), Algorithm::Sha3, name("mx2"), START);
     let session = session(&mut gate, &opening, &from, now(0));
-    let within = Origin { session: Some(session), ..from };
+    let within = Origin { standing: Standing::Shown(session), ..from };
     gate.renew(vec![enrolled("other", &[OTHER]), enrolled("mx2", &[SECRET])], now(1));
     assert_eq!(judge(&mut gate, ORDER, &within, now(1)).unwrap(), "mx2");
     gate.renew(vec![enrolled("mx2", &[OTHER])], now(2));
@@ -264,8 +264,20 @@ fn a_certificate_is_a_reporters_by_its_name() {
     assert_eq!(gate.session_by_certificate(&[]), None);
     let session =
         gate.session_by_certificate(&names(&["a.example.org", "MX2.example.org"])).unwrap();
-    let within = Origin { session: Some(session), ..remote("192.0.2.9") };
+    let within = Origin { standing: Standing::Shown(session), ..remote("192.0.2.9") };
     assert_eq!(judge(&mut gate, ORDER, &within, now(0)).unwrap(), "mx2");
+}
+
+/// Caught: one whose certificate is nobody's taken for this host's own programs.
+#[test]
+fn a_certificate_that_is_nobodys_is_worth_no_more_on_this_host() {
+    let mut gate = Gate::new(vec![enrolled("mx2", &[SECRET])], now(0));
+    for from in [local("127.0.0.1"), remote("192.0.2.9")] {
+        let stranger = Origin { standing: Standing::Stranger, ..from };
+        assert_eq!(judge(&mut gate, ORDER, &stranger, now(0)), Err(Denial::UnknownReporter));
+    }
+    let stranger = Origin { standing: Standing::Stranger, ..remote("192.0.2.9") };
+    assert_eq!(judge(&mut gate, &by(SECRET, "mx2", START), &stranger, now(0)).unwrap(), "mx2");
 }
 
 /// Caught: a weight that is multiplied after the cut.
