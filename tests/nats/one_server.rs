@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
+use serde_json::json;
+
 use crate::harness::{dig, query_name, tool_text, wait_until};
 use crate::stage::{Site, agree, one_server, reject, settle};
 
@@ -11,8 +13,8 @@ const B: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 202);
 const C: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 203);
 
 /// Rejections add up everywhere, exactly; a forgiving and a whitelisting hold everywhere; a site that
-/// comes late, one that is killed, and a server that restarts miss nothing and repeat nothing. Caught:
-/// an echo.
+/// comes late, one that is killed, and a server that restarts miss nothing and repeat nothing; and what
+/// is told of it is so. Caught: an echo.
 #[test]
 fn three_sites_agree() {
     let (lan, mut server) = one_server();
@@ -44,6 +46,15 @@ fn three_sites_agree() {
     wait_until("white at quito", || quito.is_white(B));
     settle(&[&osaka, &paris, &quito], 1);
 
+    // All of it is counted. (Osaka's whitelisting ended what was forgiven already.)
+    wait_until("all is read", || paris.standing()["behind"] == 0);
+    let standing = paris.standing();
+    assert_eq!((&standing["site"], &standing["state"]), (&json!("paris"), &json!("connected")));
+    let number = |name: &str| standing[name].as_u64().unwrap();
+    assert!(number("published") >= 2, "{standing}");
+    assert!(number("taken") >= 3, "{standing}");
+    assert_eq!((number("left_out"), number("waiting")), (0, 0), "{standing}");
+
     // One is killed; the others, and its own Exim, go on.
     osaka.kill();
     osaka.reject(C, 1);
@@ -56,12 +67,15 @@ fn three_sites_agree() {
 
     // The server goes and comes back.
     server.kill();
+    wait_until("the loss is told", || paris.standing()["state"] == "disconnected");
+    assert!(!paris.standing()["why"].as_str().unwrap().is_empty());
     for (site, weight) in [(&osaka, 1000), (&paris, 2000), (&quito, 3000)] {
         site.reject(C, weight);
     }
     let asked =
         dig(&quito.host, (quito.host.v4, 53).into(), &query_name(C.into(), "rbl.example.org"), "A");
     assert_eq!(asked.data("A"), ["127.0.0.2"], "{}", asked.text);
+    wait_until("it waits", || paris.standing()["waiting"].as_u64() > Some(0));
     server.start_again();
     settle(&[&osaka, &paris, &quito], 3);
     agree(&[&osaka, &paris, &quito], C, 6111);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use eximrbl_table::dictionary::{LOCAL, REJECT_BIT};
 use eximrbl_table::{Entry, Name, Report, Table, WritableTable, now};
 
-use crate::harness::{Host, Lan, Process, Scratch, artifact, run, set_mode, wait_until};
+use crate::harness::{Host, Lan, Process, Scratch, artifact, run, set_mode, tool_text, wait_until};
 
 /// Where a server listens on its host.
 pub(crate) const PORT: u16 = 4222;
@@ -87,7 +87,8 @@ impl Site {
         set_mode(&state, 0o755);
         run(std::process::Command::new("chown").arg("nobody").arg(&state));
         let text = format!(
-            "version = 1\n[table]\npath = \"FOLDER/state/table\"\nslots = 65536\n[control]\nsocket = \"\"\n\
+            "version = 1\n[table]\npath = \"FOLDER/state/table\"\nslots = 65536\n[control]\n\
+             socket = \"FOLDER/state/control\"\n\
              [dns]\nlisten = [\"0.0.0.0:53\"]\nworkers = 1\nuser = \"nobody\"\n[[zone]]\nname = \"rbl.example.org\"\n\
              [nats]\nsite = \"{name}\"\n{nats}\n"
         );
@@ -125,6 +126,14 @@ impl Site {
         wait_until(&format!("{} says {text:?}:\n{}", self.name, self.log()), || {
             self.log().contains(text)
         });
+    }
+
+    /// What `eximrbl info --daemon` says of its exchange.
+    pub(crate) fn standing(&self) -> serde_json::Value {
+        let control = self.scratch.join("state/control");
+        let arguments = format!("--json info --daemon --control {}", control.display());
+        let text = tool_text(&self.table(), &arguments);
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["nats"].clone()
     }
 
     /// Whether it has a connection to a server.

@@ -22,6 +22,7 @@ mod conversation;
 mod counts;
 mod datagrams;
 mod desk;
+mod guesses;
 mod material;
 mod places;
 mod quick;

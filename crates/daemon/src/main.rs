@@ -50,6 +50,7 @@ mod seldom;
 mod served;
 mod server;
 mod stand_in;
+mod standing;
 mod startup;
 mod systemd;
 mod table_file;

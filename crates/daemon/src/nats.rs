@@ -16,6 +16,8 @@
 mod connection;
 mod engine;
 mod history;
+#[cfg(test)]
+mod hostile;
 mod login;
 mod merge;
 mod message;
@@ -23,6 +25,7 @@ mod outbox;
 mod positions;
 #[cfg(test)]
 mod simulation;
+mod standing;
 mod told;
 
 use std::future::Future;
@@ -37,10 +40,12 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
 use crate::served::Shared;
+use crate::standing::State;
 use connection::{Link, LinkError, messages, subjects};
 use engine::{Engine, Polled};
 pub(crate) use login::LoginError;
 use outbox::Outgoing;
+pub(crate) use standing::{Report, Standing};
 use told::Told;
 
 /// Time between two looks at the table's changes, while there are some.
@@ -62,12 +67,19 @@ pub(crate) fn check(settings: &NatsSettings) -> Result<(), LoginError> {
 }
 
 /// Starts the exchange, for as long as the process runs.
-pub(crate) fn start(settings: NatsSettings, shared: Arc<Shared>) -> io::Result<()> {
+pub(crate) fn start(
+    settings: NatsSettings,
+    shared: Arc<Shared>,
+    standing: Arc<Standing>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("nats".to_owned()).spawn(move || {
-        let run = std::panic::AssertUnwindSafe(|| runtime.block_on(exchange(&settings, shared)));
+        let run = std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(exchange(&settings, shared, &standing));
+        });
         // The hook has logged what it was.
         if std::panic::catch_unwind(run).is_err() {
+            standing.link.is(State::Disconnected, "has ended; restart eximrbld");
             tracing::error!("nothing is exchanged over NATS any more; restart eximrbld for that");
         }
     })?;
@@ -89,21 +101,23 @@ impl From<LinkError> for Ended {
 }
 
 /// Connects again and again.
-async fn exchange(settings: &NatsSettings, shared: Arc<Shared>) {
-    let mut engine = Engine::new(settings, shared.clone(), Told::default());
+async fn exchange(settings: &NatsSettings, shared: Arc<Shared>, standing: &Arc<Standing>) {
+    let begin = |told| Engine::new(settings, shared.clone(), told, standing.clone());
+    let mut engine = begin(Told::default());
     let mut wait = RETRY.0;
     loop {
         let mut was_up = false;
-        let ended = connected(settings, &shared, &mut engine, &mut was_up).await;
+        let ended = connected(settings, &shared, &mut engine, standing, &mut was_up).await;
         if was_up {
             wait = RETRY.0;
         }
         match ended {
             Ended::Replaced => {
                 tracing::info!("NATS: another table is served; reading all sites' changes again");
-                engine = Engine::new(settings, shared.clone(), engine.into_told());
+                engine = begin(engine.into_told());
             }
             Ended::Link(error) => {
+                standing.link.is(State::Disconnected, error.to_string());
                 engine.told().warn(
                     &error.cause(),
                     format_args!("NATS: {error}; trying again, and all else goes on"),
@@ -149,9 +163,10 @@ async fn connected(
     settings: &NatsSettings,
     shared: &Shared,
     engine: &mut Engine,
+    standing: &Standing,
     was_up: &mut bool,
 ) -> Ended {
-    match try_connected(settings, shared, engine, was_up).await {
+    match try_connected(settings, shared, engine, standing, was_up).await {
         Ok(never) => match never {},
         Err(ended) => ended,
     }
@@ -161,6 +176,7 @@ async fn try_connected(
     settings: &NatsSettings,
     shared: &Shared,
     engine: &mut Engine,
+    standing: &Standing,
     was_up: &mut bool,
 ) -> Result<std::convert::Infallible, Ended> {
     let mut link = Link::open(settings).await?;
@@ -176,6 +192,7 @@ async fn try_connected(
     let mut messages = messages(&stream, settings, start).await?;
     let server = link.client.server_info();
     tracing::info!("NATS: connected to {}, as site {}", server.server_name, settings.site);
+    standing.link.is(State::Connected, "");
     *was_up = true;
 
     let subject = format!("{}.{}", settings.subject, settings.site);
@@ -208,7 +225,7 @@ async fn try_connected(
         tokio::select! {
             sent = arrival(&mut publishing) => {
                 publishing = None;
-                engine.arrived(sent?.arrived);
+                engine.arrived(&sent?);
             }
             message = messages.next(), if engine.can_take() => match message {
                 Some(Ok(message)) => {

@@ -1,6 +1,7 @@
 //! Log lines that others can provoke: one a minute for each cause and peer, and how many were held
 //! back.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -61,6 +62,14 @@ impl<K: Eq + Hash> Seldom<K> {
         Some(Say { held_back: 0, others: std::mem::take(&mut self.others) })
     }
 
+    /// What this is about is over: when it comes again, it is said again.
+    pub(crate) fn forget<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.told.remove(key);
+    }
+
     /// Forgets what may be said again; looks for it once a second at most.
     fn make_room(&mut self, now: Instant) -> bool {
         let second = Duration::from_secs(1);
@@ -110,6 +119,16 @@ mod tests {
         assert!(seldom.say(("clock", 1), at(59)).is_some());
         assert_eq!(seldom.say(("secret", 1), at(60)).unwrap().held_back, 2);
         assert_eq!(seldom.say(("secret", 1), at(120)).unwrap().held_back, 0);
+    }
+
+    /// Caught: trouble that comes back and is not told.
+    #[test]
+    fn what_is_over_is_said_again() {
+        let (mut seldom, start) = (Seldom::default(), Instant::now());
+        assert!(seldom.say("table", start).is_some());
+        assert_eq!(seldom.say("table", start), None);
+        seldom.forget("table");
+        assert_eq!(seldom.say("table", start).unwrap().held_back, 0);
     }
 
     /// Caught: a map that grows with the peers; one that stays full for ever.

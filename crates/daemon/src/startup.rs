@@ -17,6 +17,8 @@ use crate::forward::{self, CredentialError, Forwarder, Standings};
 use crate::guarding::{self, Guarding, SecretFileError};
 use crate::keeper::Keeper;
 use crate::listen::{self, ListenError};
+#[cfg(feature = "nats")]
+use crate::nats;
 use crate::privileges::{self, Identity, PrivilegeError};
 use crate::served::{ServeError, Served, Shared};
 use crate::server::{self, ServerError};
@@ -41,7 +43,7 @@ pub(crate) enum StartError {
     Secrets(#[from] SecretFileError),
     #[cfg(feature = "nats")]
     #[error(transparent)]
-    Nats(#[from] crate::nats::LoginError),
+    Nats(#[from] nats::LoginError),
     #[error(transparent)]
     Forward(#[from] CredentialError),
     #[error(transparent)]
@@ -77,7 +79,7 @@ fn check(command_line: &CommandLine) -> ExitCode {
         Material::read(&config)?;
         forward::check(&config)?;
         #[cfg(feature = "nats")]
-        config.nats.as_ref().map(crate::nats::check).transpose()?;
+        config.nats.as_ref().map(nats::check).transpose()?;
         Ok(config)
     });
     match checked {
@@ -133,6 +135,8 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     drop(writable);
     let shared = Arc::new(Shared::new(served, config.clone()));
     let standings = Standings::default();
+    #[cfg(feature = "nats")]
+    let exchanging = config.nats.as_ref().map(|settings| Arc::new(nats::Standing::new(settings)));
     let material = Material::read(&config)?;
     Material::warnings(&config).iter().for_each(|warning| tracing::warn!("{warning}"));
     let collected = collecting.as_ref().map(|_| Arc::new(Counts::default()));
@@ -143,6 +147,8 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
         let listen = listeners.iter().map(|listener| listener.address).collect();
         let mut facts = Facts::new(shared.clone(), config.table.path.clone(), listen);
         facts.add_forwarding(standings.clone());
+        #[cfg(feature = "nats")]
+        facts.add_exchange(exchanging.clone());
         if let (Some(sockets), Some(counts)) = (&collecting, &collected) {
             facts.add_collector(sockets.shown.clone(), counts.clone());
         }
@@ -158,7 +164,12 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
     if let Err(error) = audit::start(shared.clone()) {
         tracing::error!("no audit trail, DNS is served without: {error}");
     }
-    exchange(&config, &shared);
+    #[cfg(feature = "nats")]
+    exchange(&config, &shared, exchanging);
+    #[cfg(not(feature = "nats"))]
+    if config.nats.is_some() {
+        tracing::error!("nothing is exchanged over NATS: this eximrbld was built without it");
+    }
     let keeper = Keeper::new(shared.clone(), command_line, identity, config, writer, guarding);
     let ended = server::run(keeper, shared, listeners);
     if let Some(forwarder) = forwarder {
@@ -168,16 +179,11 @@ fn start(command_line: CommandLine) -> Result<(), StartError> {
 }
 
 /// Starts the exchange with other sites, if there is to be one.
-fn exchange(config: &Config, shared: &Arc<Shared>) {
-    let Some(settings) = &config.nats else { return };
-    #[cfg(feature = "nats")]
-    if let Err(error) = crate::nats::start(settings.clone(), shared.clone()) {
+#[cfg(feature = "nats")]
+fn exchange(config: &Config, shared: &Arc<Shared>, standing: Option<Arc<nats::Standing>>) {
+    let (Some(settings), Some(standing)) = (&config.nats, standing) else { return };
+    if let Err(error) = nats::start(settings.clone(), shared.clone(), standing) {
         tracing::error!("nothing is exchanged over NATS: {error}");
-    }
-    #[cfg(not(feature = "nats"))]
-    {
-        let _ = (settings, shared);
-        tracing::error!("nothing is exchanged over NATS: this eximrbld was built without it");
     }
 }
 

@@ -156,6 +156,42 @@ fn wrong_secrets_are_logged_once_a_minute() {
     assert!(!log.contains(SECRET) && !log.contains(OTHER));
 }
 
+/// Caught: guessing without end; one who guesses by datagrams, as somebody else, so that that one is
+/// turned away.
+#[test]
+fn who_guesses_on_is_turned_away() {
+    let place = Place::new();
+    let daemon = daemon(&place, &reporter(&place, "mx2", &[SECRET], ""));
+    let guesses: String = (0..110).map(|_| signed(OTHER, "mx2", ORDER)).collect();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..110 {
+        socket.send_to(signed(OTHER, "mx2", ORDER).as_bytes(), daemon.collecting("UDP")).unwrap();
+    }
+    let wrong = || {
+        let wrong = ["collector", "refused", "secret"];
+        Statistics::of(&place).number(&wrong)
+    };
+    wait_until(|| wrong() == 110, || daemon.log());
+    // The daemon may not look at its clock for a while; the minute may end once.
+    let answers = daemon.report(&guesses);
+    let answers = codes(&answers);
+    assert_eq!(answers[..100], ["secret"; 100]);
+    assert!(answers[100..].contains(&"busy"), "{answers:?}");
+    let right = daemon.report(&signed(SECRET, "mx2", ORDER));
+    assert!(
+        right.starts_with("error busy: too many wrong signatures from this address"),
+        "{right}"
+    );
+    // Unsigned lines of this host are no guesses.
+    assert_eq!(codes(&daemon.report(&format!("{ORDER}\n"))), ["ok"]);
+    // Nor are those from another address.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 9], 0)).into()).unwrap();
+    socket.connect(&daemon.collecting("TCP").into()).unwrap();
+    let mut talk = Talk { stream: std::io::BufReader::new(std::net::TcpStream::from(socket)) };
+    assert!(talk.say(signed(SECRET, "mx2", ORDER)).starts_with("ok count"));
+}
+
 /// Caught: a rate that is not looked at.
 #[test]
 fn a_reporters_rate_is_his_own() {

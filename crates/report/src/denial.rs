@@ -62,6 +62,11 @@ pub enum Denial {
     /// The signature is not made with the secret.
     #[error("wrong signature: the secret differs, or what was signed is not what was sent")]
     Secret,
+    /// Too many wrong signatures came from there.
+    #[error(
+        "too many wrong signatures from this address; signed lines are taken again in a minute"
+    )]
+    Guesses,
     /// The stamp is too old.
     #[error("stamped {0} s ago, {WINDOW} s at most; is one of the two clocks wrong?")]
     Late(u64),
@@ -177,7 +182,7 @@ impl Denial {
             Self::Replay | Self::Forgotten => Code::Replay,
             Self::Verb(_) | Self::Elsewhere => Code::NotAllowed,
             Self::Rate | Self::Entries => Code::Quota,
-            Self::Memory | Self::Connections => Code::Busy,
+            Self::Guesses | Self::Memory | Self::Connections => Code::Busy,
             Self::Table | Self::NoName => Code::Table,
             Self::Refused(refusal) => match refusal {
                 Refusal::NeverListed => Code::NeverListed,

@@ -71,11 +71,15 @@ fn names_are_printed_harmlessly() {
         "no_zone":{},"other_zones":{},"collector":{"listen":["\u0007"],
         "accepted":{"\u001b[1m":{"\u001b":1}},"refused":{"\u0008":1},"events":{},"open":1},
         "forward":[{"to":"\u001b[2m","state":"\u0007","since_unix":1,"why":"\u001b[0m","sent":1,
-        "accepted":2,"refused":3,"behind":4}]}"#;
+        "accepted":2,"refused":3,"behind":4}],"nats":{"site":"\u001b[3m","url":[],"state":"\u0007",
+        "since_unix":1,"why":"\u001b[0m","published":5,"taken":6,"left_out":7,"waiting":8,
+        "behind":9}}"#;
     let (path, server) = answering(&home, answer);
     let printed = home.done(&["info", "--daemon", "--control", text(&path)]);
     assert!(printed.lines().count() > 5, "{printed}");
     assert!(printed.contains("sent 1, accepted 2, refused 3, behind 4"), "{printed}");
+    let exchange = "published 5, waiting 8; of others taken 6, left out 7, behind 9";
+    assert!(printed.contains(exchange), "{printed}");
     assert!(!printed.contains(|c: char| c.is_control() && c != '\n'), "{printed:?}");
     server.join().unwrap();
 }

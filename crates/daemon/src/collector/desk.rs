@@ -12,6 +12,7 @@ use eximrbl_table::Name;
 use eximrbl_zone::{CollectorSettings, Config};
 
 use super::counts::{Counts, Event};
+use super::guesses::Guesses;
 use super::store::Store;
 use crate::seldom::Seldom;
 use crate::served::Shared;
@@ -28,6 +29,7 @@ pub(super) struct Desk {
     gate: Gate,
     store: Store,
     counts: Arc<Counts>,
+    guesses: Guesses,
     seldom: Seldom<(Cause, Option<Client>, Option<Name>)>,
     begun: Instant,
 }
@@ -118,6 +120,7 @@ impl Desk {
             shared,
             config,
             counts,
+            guesses: Guesses::default(),
             seldom: Seldom::default(),
             begun,
         }
@@ -228,9 +231,17 @@ impl Desk {
         if talk.is_datagram && matches!(line, Line::Auth(_)) {
             return Err(wrong(Denial::NoSession));
         }
+        let guesser = signer.and(talk.client()).filter(|_| !talk.is_datagram);
+        if guesser.is_some_and(|client| self.guesses.are_too_many(client, now.steady)) {
+            return Err(wrong(Denial::Guesses));
+        }
         let Talk { peer, standing, .. } = *talk;
         let origin = Origin { peer, standing };
-        match self.gate.judge(&line, &origin, now).map_err(wrong)? {
+        let judged = self.gate.judge(&line, &origin, now);
+        if let (Err(Denial::Secret), Some(client)) = (&judged, guesser) {
+            self.guesses.note(client, now.steady);
+        }
+        match judged.map_err(wrong)? {
             Judged::Session(session) => {
                 talk.standing = Standing::Shown(session);
                 self.counts.note(Event::Sessions);

@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use crate::collector;
 use crate::forward::{self, Standings};
+#[cfg(feature = "nats")]
+use crate::nats;
 use crate::served::Shared;
 
 /// The version of this form.
@@ -26,6 +28,8 @@ pub(crate) struct Facts {
     /// Where reports are collected, and what was.
     collector: Option<(Vec<String>, Arc<collector::Counts>)>,
     forwarding: Standings,
+    #[cfg(feature = "nats")]
+    exchanging: Option<Arc<nats::Standing>>,
     started: UnixSeconds,
     /// The same, by a clock that nobody can set.
     running_since: Instant,
@@ -67,6 +71,10 @@ pub(super) struct Report {
     /// Gatherers that reports are passed on to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     forward: Vec<forward::Report>,
+    /// The exchange with other sites.
+    #[cfg(feature = "nats")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nats: Option<nats::Report>,
 }
 
 /// What was collected.
@@ -98,7 +106,17 @@ impl Facts {
     pub(crate) fn new(shared: Arc<Shared>, table: PathBuf, listen: Vec<SocketAddr>) -> Self {
         let started = eximrbl_table::now();
         let (running_since, forwarding) = (Instant::now(), Standings::default());
-        Self { shared, table, listen, collector: None, forwarding, started, running_since }
+        Self {
+            shared,
+            table,
+            listen,
+            collector: None,
+            forwarding,
+            #[cfg(feature = "nats")]
+            exchanging: None,
+            started,
+            running_since,
+        }
     }
 
     /// Reports are collected, at these places.
@@ -109,6 +127,12 @@ impl Facts {
     /// Reports are passed on: how that stands.
     pub(crate) fn add_forwarding(&mut self, forwarding: Standings) {
         self.forwarding = forwarding;
+    }
+
+    /// Changes are exchanged with other sites: how that stands.
+    #[cfg(feature = "nats")]
+    pub(crate) fn add_exchange(&mut self, exchanging: Option<Arc<nats::Standing>>) {
+        self.exchanging = exchanging;
     }
 
     /// What there is to say now.
@@ -138,6 +162,8 @@ impl Facts {
                 counts: counts.report(),
             }),
             forward: self.forwarding.report(),
+            #[cfg(feature = "nats")]
+            nats: self.exchanging.as_ref().map(|standing| standing.report()),
         }
     }
 }

@@ -21,9 +21,10 @@ use super::connection::{ANSWER_MAX, Connection, Stream, connect};
 use super::feed::{Feed, Missed, Next, Progress};
 use super::late;
 use super::queue::{Answer, Outcome, Queue};
-use super::standing::{Standing, State};
+use super::standing::Standing;
 use super::trouble::{Proof, Trouble};
 use crate::seldom::{Say, Seldom};
+use crate::standing::State;
 
 /// Bytes that are written at once.
 const BATCH: usize = 64 << 10;
@@ -98,7 +99,7 @@ pub(super) async fn pass(passing: Passing, mut stop: watch::Receiver<bool>) {
             Ended::Stopped => return,
             Ended::Idle if is_wanted && begun.elapsed() < WATCH => Trouble::Closed,
             Ended::Idle => {
-                passing.borrow().standing.is(State::Idle, "");
+                passing.borrow().standing.link.is(State::Idle, "");
                 tokio::select! {
                     () = until_needed(&passing) => continue,
                     () = stopped(&mut stop) => return,
@@ -124,7 +125,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// The same, while no connection is there that may be finished.
 async fn stopped_unconnected(passing: &RefCell<Passing>, stop: &mut watch::Receiver<bool>) {
     stopped(stop).await;
-    let is_connected = passing.borrow().standing.is_connected();
+    let is_connected = passing.borrow().standing.link.is_connected();
     if is_connected {
         std::future::pending().await
     }
@@ -394,7 +395,7 @@ impl Passing {
         } else {
             tracing::debug!("connected to {to} ({address})");
         }
-        self.standing.is(State::Connected, "");
+        self.standing.link.is(State::Connected, "");
         self.waiting_since = Instant::now();
     }
 
@@ -414,7 +415,7 @@ impl Passing {
         } else {
             tracing::debug!("{}: {text}; tried again in {rest:?}", self.to);
         }
-        self.standing.is(State::Disconnected, text);
+        self.standing.link.is(State::Disconnected, text);
     }
 
     fn tell_refused(&mut self, code: Code, text: &str) {
@@ -453,7 +454,7 @@ impl Passing {
                 self.to
             );
         }
-        self.standing.is(State::Connected, why);
+        self.standing.link.is(State::Connected, why);
     }
 
     /// Whether to say a line about this now: one a minute of each cause.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use eximrbl_table::dictionary::ADMIN;
@@ -14,8 +15,9 @@ use eximrbl_zone::NatsSettings;
 use super::history::Terms;
 use super::merge::{Merge, Outcome};
 use super::message::{Body, Message};
-use super::outbox::{Arrived, Outbox, Outgoing};
+use super::outbox::{Outbox, Outgoing};
 use super::positions::{Positions, PositionsFile, ServerPosition};
+use super::standing::Standing;
 use super::told::Told;
 use crate::following::{Following, Position, Step};
 use crate::served::Shared;
@@ -54,6 +56,8 @@ pub(super) struct Engine {
     reasons: Names,
     reporters: Names,
     told: Told,
+    standing: Arc<Standing>,
+    shared: Arc<Shared>,
 }
 
 /// What came of a look at the table's changes.
@@ -66,7 +70,12 @@ pub(super) enum Polled {
 }
 
 impl Engine {
-    pub(super) fn new(settings: &NatsSettings, shared: Arc<Shared>, told: Told) -> Self {
+    pub(super) fn new(
+        settings: &NatsSettings,
+        shared: Arc<Shared>,
+        told: Told,
+        standing: Arc<Standing>,
+    ) -> Self {
         let site = settings.site;
         let table = shared.served().table.clone();
         let path = table.path().to_owned();
@@ -83,7 +92,7 @@ impl Engine {
             _ => (Positions::new(Position { stream, next: 0 }), seen(&table)),
         };
         // All that the ring still has, for the memory of what was changed.
-        let following = Following::new(shared, Some(Position { stream, next: 0 }));
+        let following = Following::new(shared.clone(), Some(Position { stream, next: 0 }));
         let outbox = Outbox::new(site, stream, positions.own.next, positions.told);
         let mut engine = Self {
             site,
@@ -104,6 +113,8 @@ impl Engine {
             reasons: table.reasons(),
             reporters: table.reporters(),
             told,
+            standing,
+            shared,
         };
         engine.look();
         engine
@@ -147,6 +158,9 @@ impl Engine {
         self.merge.set_terms(Terms::from(&table.policy()));
         self.reasons = table.reasons();
         self.reporters = table.reporters();
+        let unread = table.serial().saturating_sub(self.following.position().next);
+        let waiting = self.outbox.waiting() as u64 + unread;
+        self.standing.waiting.store(waiting, Ordering::Relaxed);
         if self.kept.as_ref() != Some(&self.positions) {
             self.store();
         }
@@ -311,8 +325,18 @@ impl Engine {
 
     /// Learns that there is a site of this name.
     fn learn(&mut self, site: Name) {
-        if site != self.site {
-            self.positions.learn(site);
+        if site == self.site || self.positions.is_site(site.as_str()) {
+            return;
+        }
+        self.positions.learn(site);
+        if self.shared.config().reporters.iter().any(|reporter| reporter.name == site) {
+            self.told.warn(
+                "reporter",
+                format_args!(
+                    "NATS: there is a site {site}, and a [[reporter]] of that name: what he reports \
+                     is taken for the site's and not published; give him another name"
+                ),
+            );
         }
     }
 
@@ -322,8 +346,9 @@ impl Engine {
     }
 
     /// Notes that a message has arrived.
-    pub(super) fn arrived(&mut self, arrived: Arrived) {
-        self.outbox.arrived(arrived, &mut self.positions);
+    pub(super) fn arrived(&mut self, outgoing: &Outgoing) {
+        self.standing.published.fetch_add(outgoing.count as u64, Ordering::Relaxed);
+        self.outbox.arrived(outgoing.arrived, &mut self.positions);
         self.store();
     }
 
@@ -336,6 +361,7 @@ impl Engine {
         if server.created != created || server.sequence > last {
             *server = ServerPosition { created: created.to_owned(), sequence: 0 };
         }
+        self.standing.behind.store(last - server.sequence, Ordering::Relaxed);
         server.sequence + 1
     }
 
@@ -352,14 +378,14 @@ impl Engine {
             Some(site) if site == self.site => {}
             Some(site) => match Message::parse(bytes) {
                 Ok(message) if message.site == site => self.make(&message, now),
-                Ok(message) => self.told.warn(
+                Ok(message) => self.leave_out(
                     site.as_str(),
                     format_args!(
                         "NATS: a message by {site}'s subject says that it is of {}; left out",
                         message.site
                     ),
                 ),
-                Err(error) => self.told.warn(
+                Err(error) => self.leave_out(
                     site.as_str(),
                     format_args!("NATS: message {sequence} of {site} left out: {error}"),
                 ),
@@ -369,6 +395,7 @@ impl Engine {
         if let Some(server) = &mut self.positions.server {
             server.sequence = sequence;
         }
+        self.standing.behind.store(waiting, Ordering::Relaxed);
         if waiting == 0 {
             self.merge.all_is_noted();
         }
@@ -376,6 +403,12 @@ impl Engine {
         if waiting == 0 || self.stored.elapsed() >= STORE_EVERY {
             self.store();
         }
+    }
+
+    /// Counts what is left out, and says why.
+    fn leave_out(&mut self, cause: &str, text: std::fmt::Arguments<'_>) {
+        self.standing.left_out.fetch_add(1, Ordering::Relaxed);
+        self.told.warn(cause, text);
     }
 
     fn make(&mut self, message: &Message, now: UnixSeconds) {
@@ -406,16 +439,27 @@ impl Engine {
         }
         for outcome in outcomes {
             match outcome {
-                Outcome::Done | Outcome::TooOld => {}
-                Outcome::Refused(refusal) => tracing::debug!("NATS: of {site}: {refusal}"),
-                Outcome::Ahead(seconds) => self.told.warn(
+                Outcome::TooOld => {}
+                Outcome::Done => _ = self.standing.taken.fetch_add(1, Ordering::Relaxed),
+                Outcome::Refused(refusal) => {
+                    self.standing.left_out.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!("NATS: of {site}: {refusal}");
+                }
+                Outcome::TooWide(network) => self.leave_out(
+                    "wide",
+                    format_args!(
+                        "NATS: what {site} says of {network} is left out: so wide a network is not \
+                         another site's affair"
+                    ),
+                ),
+                Outcome::Ahead(seconds) => self.leave_out(
                     "ahead",
                     format_args!(
                         "NATS: changes of {site} are {seconds} s ahead of this host's clock and \
                          left out; set the clocks right"
                     ),
                 ),
-                Outcome::NoName => self.told.warn(
+                Outcome::NoName => self.leave_out(
                     "names",
                     format_args!(
                         "NATS: changes of {site} are left out: the table has no place for one more \

@@ -37,11 +37,18 @@ pub(super) enum Outcome {
     TooOld,
     /// Its time has not come yet: that site's clock is wrong.
     Ahead(UnixSeconds),
+    /// It is about more addresses than another site's word is taken for.
+    TooWide(Network),
     /// The table declined it.
     Refused(Refusal),
     /// The table has no place for one more reporter's name.
     NoName,
 }
+
+/// The widest networks that another site's word is taken for, by their prefix lengths: a slip there shall
+/// not list, or whitelist, the Internet here.
+const WIDEST_IPV4: u8 = 16;
+const WIDEST_IPV6: u8 = 32;
 
 /// The memory of what was changed.
 pub(super) struct Merge {
@@ -170,6 +177,9 @@ impl Merge {
         change: &Change,
         now: UnixSeconds,
     ) -> Outcome {
+        if is_too_wide(change.network) {
+            return Outcome::TooWide(change.network);
+        }
         let time = change.moment.time;
         if time > now.saturating_add(AHEAD_MAX) {
             return Outcome::Ahead(time - now);
@@ -209,6 +219,9 @@ impl Merge {
         known: &Known,
         now: UnixSeconds,
     ) -> Outcome {
+        if is_too_wide(known.network) {
+            return Outcome::TooWide(known.network);
+        }
         let time = known.last;
         if time > now.saturating_add(AHEAD_MAX) {
             return Outcome::Ahead(time - now);
@@ -380,6 +393,12 @@ fn make(table: &WritableTable, network: Network, past: &Past, bit: u8) -> Result
     }
 }
 
+/// Whether a network is wider than what a provider's customer has, or an administrator lists with a
+/// clear mind.
+fn is_too_wide(network: Network) -> bool {
+    network.length() < if network.is_ipv4() { WIDEST_IPV4 } else { WIDEST_IPV6 }
+}
+
 fn outcome(made: Result<(), Refusal>) -> Outcome {
     made.map_or_else(Outcome::Refused, |()| Outcome::Done)
 }
@@ -447,6 +466,38 @@ mod tests {
         assert_eq!(entry(&table, 0), None);
         assert_eq!(apply(300, BLACK, 0), Outcome::Done);
         assert_eq!(entry(&table, 300).unwrap().count, 1);
+    }
+
+    /// Caught: the Internet listed, or whitelisted, by one line of another site.
+    #[test]
+    fn what_is_too_wide_is_left_out() {
+        let (table, mut merge) = fresh();
+        let paris = name("paris");
+        for (text, wide) in [
+            ("0.0.0.0/0", true),
+            ("192.0.0.0/15", true),
+            ("192.0.0.0/16", false),
+            ("::/0", true),
+            ("2001:db8::/31", true),
+            ("2001:db8::/32", false),
+        ] {
+            let network = text.parse().unwrap();
+            let left_out = if wide { Outcome::TooWide(network) } else { Outcome::Done };
+            for deed in [BLACK, Deed::White { seconds: 60 }] {
+                let change = Change { network, ..change(0, deed) };
+                assert_eq!(merge.apply(&table, paris, &change, T), left_out, "{text}");
+            }
+            let known = Known {
+                network,
+                white: false,
+                count: 1,
+                first: T,
+                last: T,
+                until: T + 600,
+                reasons: vec![],
+            };
+            assert_eq!(merge.join(&table, paris, &known, T), left_out, "{text}");
+        }
     }
 
     /// Caught: a forgiving, and a whitelisting, of another site that is made here.

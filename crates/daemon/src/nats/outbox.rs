@@ -46,6 +46,8 @@ struct State {
 pub(super) struct Outgoing {
     pub(super) text: String,
     pub(super) id: Option<String>,
+    /// Changes or entries in it.
+    pub(super) count: usize,
     /// What is done when it has arrived.
     pub(super) arrived: Arrived,
 }
@@ -95,6 +97,11 @@ impl Outbox {
     /// Up to where the ring was read.
     pub(super) fn read(&self) -> u64 {
         self.read
+    }
+
+    /// Changes and entries that were read and are not published yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.pending.len() + self.state.as_ref().map_or(0, |state| state.entries.len())
     }
 
     /// Notes that the ring was read up to a number.
@@ -179,7 +186,7 @@ impl Outbox {
             let (message, arrived) = message(count);
             let text = message.text()?;
             if text.len() <= bytes_max || count == 1 {
-                return Ok(Some(Outgoing { text, id: message.id(), arrived }));
+                return Ok(Some(Outgoing { text, id: message.id(), count, arrived }));
             }
             count = (count / 2).max(1);
         }

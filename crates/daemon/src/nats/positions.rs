@@ -1,10 +1,11 @@
 //! How far this site has published, and how far it has followed the others: kept beside the table.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use eximrbl_table::{Name, UnixSeconds};
@@ -97,6 +98,9 @@ impl Positions {
 pub(super) struct PositionsFile {
     path: PathBuf,
     forced: Option<Instant>,
+    /// Forces what was written last to the disk. That may take a tenth of a second, for which no change
+    /// shall wait.
+    forcing: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// Why positions cannot be kept.
@@ -110,7 +114,8 @@ pub(super) struct PositionsError {
 impl PositionsFile {
     /// Beside the table; `site` is in its name.
     pub(super) fn beside(table: &Path, site: Name) -> Self {
-        Self { path: table.with_file_name(format!("nats-{site}.json")), forced: None }
+        let path = table.with_file_name(format!("nats-{site}.json"));
+        Self { path, forced: None, forcing: None }
     }
 
     /// What was kept; `None` if there is no file.
@@ -142,11 +147,27 @@ impl PositionsFile {
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
         file.write_all(bytes)?;
-        if self.forced.is_none_or(|forced| forced.elapsed() >= FORCE_EVERY) {
-            file.sync_data()?;
-            self.forced = Some(Instant::now());
+        fs::rename(&aside, &self.path)?;
+        self.force(file)
+    }
+
+    /// Has a file forced to the disk now and then, beside all else; an error is that of the last time.
+    /// After a loss of power, the positions are those of some seconds ago, or, if the file system
+    /// had the new name but not the bytes, none that can be read.
+    fn force(&mut self, file: File) -> io::Result<()> {
+        if self.forced.is_some_and(|forced| forced.elapsed() < FORCE_EVERY)
+            || self.forcing.as_ref().is_some_and(|forcing| !forcing.is_finished())
+        {
+            return Ok(());
         }
-        fs::rename(&aside, &self.path)
+        self.forced = Some(Instant::now());
+        let builder = thread::Builder::new().name("nats-positions".to_owned());
+        let next = builder.spawn(move || file.sync_all())?;
+        match self.forcing.replace(next).map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(io::Error::other("the thread that writes them has ended")),
+        }
     }
 
     fn error(&self, problem: &dyn ToString) -> PositionsError {

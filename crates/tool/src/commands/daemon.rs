@@ -55,6 +55,8 @@ struct Report {
     /// Only where reports are passed on.
     #[serde(default)]
     forward: Vec<Gatherer>,
+    /// Only where changes are exchanged with other sites.
+    nats: Option<Exchange>,
 }
 
 /// What others reported.
@@ -86,6 +88,21 @@ struct Gatherer {
     sent: u64,
     accepted: u64,
     refused: u64,
+    behind: u64,
+}
+
+/// How the exchange with other sites stands.
+#[derive(Deserialize)]
+struct Exchange {
+    site: Word,
+    state: Word,
+    since_unix: UnixSeconds,
+    #[serde(default)]
+    why: Option<Word>,
+    published: u64,
+    taken: u64,
+    left_out: u64,
+    waiting: u64,
     behind: u64,
 }
 
@@ -199,12 +216,21 @@ fn print(report: &Report, output: &mut Output) -> Result<(), Failure> {
     }
     for gatherer in &report.forward {
         let Gatherer { to, state, sent, accepted, refused, behind, .. } = gatherer;
-        let since = LocalTime::new().long(gatherer.since_unix);
-        let why = gatherer.why.as_ref().map_or(String::new(), |why| format!(" ({why})"));
-        writeln!(output, "passing on   to {to}: {state} since {since}{why}")?;
+        let when = standing_since(gatherer.since_unix, gatherer.why.as_ref());
+        writeln!(output, "passing on   to {to}: {state} {when}")?;
         writeln!(
             output,
             "             sent {sent}, accepted {accepted}, refused {refused}, behind {behind}"
+        )?;
+    }
+    if let Some(exchange) = &report.nats {
+        let Exchange { site, state, published, taken, left_out, waiting, behind, .. } = exchange;
+        let when = standing_since(exchange.since_unix, exchange.why.as_ref());
+        writeln!(output, "exchange     as site {site}: {state} {when}")?;
+        writeln!(
+            output,
+            "             published {published}, waiting {waiting}; of others taken {taken}, \
+             left out {left_out}, behind {behind}"
         )?;
     }
     let mut lines = vec![
@@ -220,6 +246,12 @@ fn print(report: &Report, output: &mut Output) -> Result<(), Failure> {
     lines.extend(questions("none", &report.no_zone, false));
     lines.extend(questions("others", &report.other_zones, false));
     columns(&lines, output)
+}
+
+/// `since 2026-11-23 02:00:00 (connection refused)`
+fn standing_since(since: UnixSeconds, why: Option<&Word>) -> String {
+    let why = why.map_or(String::new(), |why| format!(" ({why})"));
+    format!("since {}{why}", LocalTime::new().long(since))
 }
 
 /// `12: tcp 2, udp_quick 10`

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use eximrbl_table::Name;
 
+use super::collector::ReporterSettings;
 use super::error::{Key, Wrong};
 use super::sections::{absolute, number};
 use super::spec::NatsSpec;
@@ -63,7 +64,7 @@ pub enum NatsLogin {
 }
 
 /// `[nats]`
-pub(super) fn check(spec: NatsSpec) -> Result<NatsSettings, Wrong> {
+pub(super) fn check(spec: NatsSpec, others: &[ReporterSettings]) -> Result<NatsSettings, Wrong> {
     let top = Key::top("nats");
     let servers = servers(&top.name("url"), spec.url.as_ref())?;
     let file = |name: &str, path: &Option<String>| match path {
@@ -103,6 +104,13 @@ pub(super) fn check(spec: NatsSpec) -> Result<NatsSettings, Wrong> {
     let site_name = name(top.name("site"), &site)?;
     if TAKEN.contains(&site.as_str()) {
         let problem = format!("\"{site}\" is the name of this host's own reports; choose another");
+        return Err(Wrong::new(top.name("site"), problem));
+    }
+    if others.iter().any(|reporter| reporter.name == site_name) {
+        let problem = format!(
+            "\"{site}\" is a [[reporter]] as well, whose reports would be taken for another \
+             site's; choose another"
+        );
         return Err(Wrong::new(top.name("site"), problem));
     }
     let stream = spec.stream.unwrap_or_else(|| "EXIMRBL".to_owned());

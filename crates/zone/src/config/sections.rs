@@ -46,10 +46,10 @@ pub(super) fn check(spec: Spec) -> Result<Config, Wrong> {
     let dns = dns(spec.dns)?;
     let control = server::control(spec.control)?;
     let audit = audit::audit(spec.audit)?;
-    let nats = spec.nats.map(nats::check).transpose()?;
     let zones = zones::check(spec.zone, dns.allow_query.as_deref())?;
     let reporters = collector::reporters(spec.reporter)?;
     let collector = collector::collector(spec.collector, &reporters)?;
+    let nats = spec.nats.map(|spec| nats::check(spec, &reporters)).transpose()?;
     let forward = spec.forward.map(|spec| forward::check(spec, &reporters)).transpose()?;
     Ok(Config { table, policy, dns, control, collector, reporters, forward, audit, nats, zones })
 }
