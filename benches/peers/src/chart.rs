@@ -64,7 +64,7 @@ pub(crate) fn dns(machine: &str, comparisons: &[Comparison]) -> String {
     let shown = &comparisons[..comparisons.len().min(2)];
     let row = |which: Which, values| Row {
         label: which.name().to_owned(),
-        own: which == Which::Eximrbld,
+        own: matches!(which, Which::Eximrbld | Which::EximrbldHuge),
         values,
     };
     let rates = first.figures.iter().map(|&(which, _)| {

@@ -151,8 +151,8 @@ mod tests {
         let default = parse(&[]).unwrap();
         assert_eq!(default.servers, Which::ALL);
         assert_eq!(default.entries, [1_000_000, 10_000_000]);
-        assert_eq!(default.servers_for(1_000_000).len(), 7);
-        assert_eq!(default.servers_for(10_000_000).len(), 4);
+        assert_eq!(default.servers_for(1_000_000).len(), 8);
+        assert_eq!(default.servers_for(10_000_000).len(), 5);
         let some =
             [("SERVERS", "nsd,eximrbld"), ("ENTRIES", "5000"), ("SECONDS", "0.5"), ("ALL", "1")];
         let some = parse(&some).unwrap();

@@ -25,6 +25,8 @@ pub(crate) enum Which {
     Echo,
     /// Ours.
     Eximrbld,
+    /// The same with its table in huge pages, on a tmpfs.
+    EximrbldHuge,
     /// rbldnsd with NS records in its answers, as it comes.
     Rbldnsd,
     /// rbldnsd without them (`-a`).
@@ -39,9 +41,10 @@ pub(crate) enum Which {
 
 impl Which {
     /// All, in the order of the tables.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Echo,
         Self::Eximrbld,
+        Self::EximrbldHuge,
         Self::RbldnsdBare,
         Self::Rbldnsd,
         Self::Nsd,
@@ -54,6 +57,7 @@ impl Which {
         match self {
             Self::Echo => "echo",
             Self::Eximrbld => "eximrbld",
+            Self::EximrbldHuge => "eximrbld-huge",
             Self::Rbldnsd => "rbldnsd",
             Self::RbldnsdBare => "rbldnsd-a",
             Self::Nsd => "nsd",
@@ -67,6 +71,7 @@ impl Which {
         match self {
             Self::Echo => "UDP echo (the floor)",
             Self::Eximrbld => "eximrbld",
+            Self::EximrbldHuge => "eximrbld, huge pages",
             Self::Rbldnsd => "rbldnsd",
             Self::RbldnsdBare => "rbldnsd -a",
             Self::Nsd => "NSD",
@@ -90,7 +95,7 @@ impl Which {
         use crate::machine::version;
         match self {
             Self::Echo => String::new(),
-            Self::Eximrbld => env!("CARGO_PKG_VERSION").to_owned(),
+            Self::Eximrbld | Self::EximrbldHuge => env!("CARGO_PKG_VERSION").to_owned(),
             Self::Rbldnsd | Self::RbldnsdBare => version("rbldnsd"),
             Self::Nsd => version("nsd"),
             Self::Knot => version("knot"),
@@ -108,6 +113,7 @@ impl Which {
         let (program, arguments) = match self {
             Self::Echo => site.echo()?,
             Self::Eximrbld => eximrbld::prepare(&site)?,
+            Self::EximrbldHuge => eximrbld::prepare_huge(&site)?,
             Self::Rbldnsd => rbldnsd::prepare(&site, false)?,
             Self::RbldnsdBare => rbldnsd::prepare(&site, true)?,
             Self::Nsd => nsd::prepare(&site)?,

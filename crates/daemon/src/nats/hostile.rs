@@ -132,7 +132,7 @@ fn play(messages: &[Vec<u8>]) -> Result<usize, TestCaseError> {
     Ok(made)
 }
 
-/// Caught: the Internet listed; loopback listed; sums of times that do not fit.
+/// Caught: the Internet listed.
 #[test]
 fn no_message_does_more_than_it_may() {
     let any = proptest::collection::vec(any::<u8>(), 0..200);
