@@ -18,6 +18,7 @@ mod changes;
 mod checks;
 mod clock;
 mod full;
+mod huge;
 mod limits;
 mod names;
 mod places;

@@ -18,11 +18,11 @@
 //! when nothing more of it is there to read. Who has sent more than a few lines gets `line_timeout`
 //! to go on; only who has shown who he is (`auth`, or a client certificate) may stay.
 
+mod allowance;
 mod conversation;
 mod counts;
 mod datagrams;
 mod desk;
-mod guesses;
 mod material;
 mod places;
 mod quick;

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use common::{Daemon, PLAIN, Place, command, is_root, record, wait_until};
 use eximrbl_table::dictionary::{ADMIN, LOCAL};
-use eximrbl_table::{Name, Policy, Report, WritableTable, now};
+use eximrbl_table::{Name, Policy, Purge, Report, Share, Subject, WritableTable, now};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -166,6 +166,17 @@ fn every_change_tells_who_and_why() {
     assert!(lines[5]["entry"].is_null(), "{}", lines[5]);
     let endless = &lines[7]["entry"];
     assert_eq!((&endless["endless"], &endless["until"]), (&true.into(), &Value::Null));
+
+    // What one reporter did is taken out of what others did as well.
+    report(&table, &client(3), "auth", mx2, 5);
+    let subject = Subject::Share(Share::Reporter(mx2));
+    table.purge(&Purge { subject, within: None }, now()).unwrap();
+    let lines = stage.wait_for("purge", |line| line["kind"] == "reduced");
+    let reduced = lines.iter().find(|line| line["kind"] == "reduced").unwrap();
+    assert_eq!(
+        (&reduced["network"], &reduced["who"], &reduced["of"], &reduced["entry"]["count"]),
+        (&client(3).into(), &"admin".into(), &"mx2".into(), &2.into())
+    );
 
     // Nobody's doing.
     let policy = Policy { base_ttl: 1, floor: 1, ..Policy::default() };

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const NAME: &str = "gatherer.example.org";
 const ORDER: &str = "black 192.0.2.1\n";
 
-type Stream = StreamOwned<ClientConnection, std::net::TcpStream>;
+type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A CA and what it signs.
 struct Authority {
@@ -77,7 +77,7 @@ fn configuration(place: &Place, server: &Pair, clients: &Authority) -> String {
     let ca = file(place, "reporters.ca", &clients.pem);
     let secret = file(place, "mx3.secret", SECRET);
     format!(
-        "{}[collector]\ntls = [\"127.0.0.1:0\"]\ncertificate = {certificate:?}\nkey = {key:?}\n\
+        "{}[collector]\ntcp = [\"127.0.0.1:0\"]\ntls = [\"127.0.0.1:0\"]\ncertificate = {certificate:?}\nkey = {key:?}\n\
          client_ca = {ca:?}\n[[reporter]]\nname = \"mx2\"\ncertificate = \"mx2.example.org\"\n\
          [[reporter]]\nname = \"mx3\"\nsecret_file = {secret:?}\n{PLAIN}",
         control_section(place)
@@ -86,6 +86,11 @@ fn configuration(place: &Place, server: &Pair, clients: &Authority) -> String {
 
 /// Connects, trusting that CA; the handshake is made with the first byte.
 fn tls(address: SocketAddr, trusted: &Authority, client: Option<&Pair>) -> Stream {
+    tls_on(connect(address), trusted, client)
+}
+
+/// The same upon a connection.
+fn tls_on(stream: TcpStream, trusted: &Authority, client: Option<&Pair>) -> Stream {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.pem.as_bytes()).unwrap()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -101,7 +106,7 @@ fn tls(address: SocketAddr, trusted: &Authority, client: Option<&Pair>) -> Strea
         }
     };
     let connection = ClientConnection::new(Arc::new(config), NAME.try_into().unwrap()).unwrap();
-    StreamOwned::new(connection, connect(address))
+    StreamOwned::new(connection, stream)
 }
 
 /// Sends lines, and reads to the end.
@@ -157,6 +162,31 @@ fn a_client_certificate_shows_who_reports() {
     wait_until(|| event("tls_failed") == 1, || daemon.log());
     assert_eq!((event("tls"), event("sessions")), (6, 2));
     assert!(daemon.log().contains("INFO collector: no TLS with 127.0.0.1: "), "{}", daemon.log());
+}
+
+/// Caught: TLS connections without end, of which each takes as much time as hundreds of lines; others
+/// turned away for them.
+#[test]
+fn one_client_makes_so_many_tls_connections() {
+    let place = Place::new();
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let daemon = Daemon::start(&place, &configuration(&place, &servers.server(), &clients));
+    let address = daemon.collecting("TLS");
+    // No handshake comes: to accept one is what counts.
+    for _ in 0..1250 {
+        let _ = TcpStream::connect(address);
+    }
+    let told =
+        "WARN collector: 127.0.0.1 has made 1200 TLS connections within a minute; more are refused";
+    wait_until(|| daemon.log().contains(told), || daemon.log());
+    assert!(ask(tls(address, &servers, None), ORDER).is_err());
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 9], 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let answer = ask(tls_on(socket.into(), &servers, None), ORDER).unwrap();
+    assert!(answer.starts_with("ok count "), "{answer}");
+    // Without TLS, it is as welcome as before.
+    assert!(daemon.report(ORDER).starts_with("ok count "));
 }
 
 /// Caught: clear text answered on the port of TLS.

@@ -227,14 +227,14 @@ fn a_reporter_has_room_for_his_entries_alone() {
         }
     }
     for last in 4..=6 {
-        assert_eq!(code(&format!("black 192.0.2.{last}")), "quota");
+        assert_eq!(code(&format!("black 192.0.2.{last}")), "entries");
     }
     let mut other = Talk::with(daemon.collecting("TCP"));
     assert_eq!(other.say(auth(SECRET, "mx3")), "ok mx3");
     assert_eq!(other.say("black 192.0.2.4\n"), "ok count 1 seconds 600");
     assert_eq!(code("forgive 192.0.2.1"), "ok");
     wait_until(|| code("black 192.0.2.5") == "ok", || "no room came back".to_owned());
-    assert_eq!(code("black 192.0.2.6"), "quota");
+    assert_eq!(code("black 192.0.2.6"), "entries");
 }
 
 /// Caught: weights and seconds that are taken as they are asked for; a policy's weight that is not

@@ -33,8 +33,10 @@ pub enum Code {
     UnknownReporter,
     /// The reporter may not do this, or not from there.
     NotAllowed,
-    /// The reporter has done enough of it.
+    /// The reporter has done enough of it for now.
     Quota,
+    /// As many addresses are listed by the reporter as may be.
+    Entries,
     /// Not now; the same line may be taken later.
     Busy,
     /// The table cannot be changed; the same line may be taken later.
@@ -118,7 +120,7 @@ pub enum Denial {
 
 impl Code {
     /// All of them, by their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NeverListed,
         Self::White,
         Self::Full,
@@ -132,6 +134,7 @@ impl Code {
         Self::UnknownReporter,
         Self::NotAllowed,
         Self::Quota,
+        Self::Entries,
         Self::Busy,
         Self::Table,
     ];
@@ -152,6 +155,7 @@ impl Code {
             Self::UnknownReporter => "unknown-reporter",
             Self::NotAllowed => "not-allowed",
             Self::Quota => "quota",
+            Self::Entries => "entries",
             Self::Busy => "busy",
             Self::Table => "table",
         }
@@ -181,7 +185,8 @@ impl Denial {
             Self::Late(_) | Self::Early(_) => Code::Clock,
             Self::Replay | Self::Forgotten => Code::Replay,
             Self::Verb(_) | Self::Elsewhere => Code::NotAllowed,
-            Self::Rate | Self::Entries => Code::Quota,
+            Self::Rate => Code::Quota,
+            Self::Entries => Code::Entries,
             Self::Guesses | Self::Memory | Self::Connections => Code::Busy,
             Self::Table | Self::NoName => Code::Table,
             Self::Refused(refusal) => match refusal {

@@ -12,7 +12,7 @@ use crate::policy::WEIGHT_MAX;
 use crate::refusal::Refusal;
 use crate::slots::{Applied, Change, Kind, Restoration, Slots, Swept as SlotSwept};
 use crate::table::Table;
-use crate::word::COUNT_MAX;
+use crate::word::{COUNT_MAX, Life};
 use crate::writable::{Expiry, Recorded, Report, Restored, Swept};
 
 /// A table, for changing it. Made for writable ones alone.
@@ -125,6 +125,26 @@ impl<'a> Changes<'a> {
         Ok(Recorded { count, remaining })
     }
 
+    /// Adds marks to a listing: see [`WritableTable::attest`](crate::WritableTable::attest).
+    pub(crate) fn attest(
+        &self,
+        key: Network,
+        reason: u8,
+        reporter: u8,
+        now: UnixSeconds,
+    ) -> Result<bool, Refusal> {
+        let floor = self.policy_block().terms().floor;
+        let slots = self.entered(key, floor, now)?;
+        let place = slots.place(key);
+        let is_listing = |life: Life| life.is_alive(now, floor) && !life.is_white();
+        let is_listed = slots.lookup(&place).is_some_and(|view| is_listing(view.life));
+        if is_listed {
+            let kind = Kind::Rejections { weight: 0, seconds: 0, most: 0 };
+            slots.remark(&place, &Change { kind, reason, reporter, now, floor });
+        }
+        Ok(is_listed)
+    }
+
     /// Makes a change to a key's entry, and counts what happened on the way.
     fn apply(&self, key: Network, change: &Change) -> Result<Applied, Refusal> {
         if self.is_retired() {
@@ -142,7 +162,7 @@ impl<'a> Changes<'a> {
             .update(&slots.place(key), change, self.liveness(), evicted)
             .or_else(|refusal| self.refuse(refusal))?;
         if applied.retries > 0 {
-            counters::add(self.counter_words(), Counter::InsertRetries, applied.retries.into());
+            self.add(Counter::InsertRetries, applied.retries.into());
         }
         if applied.marks_late {
             self.remark(key, change);
@@ -301,20 +321,40 @@ impl<'a> Changes<'a> {
                 }
             }
         }
-        counters::add(self.counter_words(), Counter::Expired, swept.expired);
-        counters::add(self.counter_words(), Counter::Reclaimed, swept.reclaimed);
+        self.add(Counter::Expired, swept.expired);
+        self.add(Counter::Reclaimed, swept.reclaimed);
         swept
     }
 
     /// Adds one to a counter, of the table that replaced this one if that happened meanwhile: what
     /// the old one has counted was taken over by then.
     pub(crate) fn count(&self, counter: Counter) {
-        counters::add(self.latest().counter_words(), counter, 1);
+        self.add(counter, 1);
+    }
+
+    fn add(&self, counter: Counter, amount: u64) {
+        let table = self.latest();
+        counters::add(table.counter_words(), counter, amount);
+        if table.is_retired() {
+            move_counters(table);
+        }
     }
 
     // Not inlined: the library must stay small.
     #[inline(never)]
     fn publish(&self, event: &Event) {
         self.latest().ring().publish(event);
+    }
+}
+
+/// Moves over what was counted in a table in the very instant in which it was replaced.
+#[cold]
+#[inline(never)]
+fn move_counters(mut table: &Table) {
+    while table.is_retired()
+        && let Some(next) = table.successor()
+    {
+        counters::move_over(table.counter_words(), next.counter_words());
+        table = next;
     }
 }

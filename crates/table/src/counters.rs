@@ -90,20 +90,24 @@ impl Counters {
     }
 }
 
-/// Adds what one table has counted to another's counters, and takes it from the first.
+/// Adds what one table has counted to another's counters, and takes it from the first, whose `retired`
+/// flag was set before. Anybody may do it again: see [`add`].
 pub(crate) fn move_over(from: &[AtomicU64], to: &[AtomicU64]) {
     for (from, to) in from.iter().zip(to) {
-        let amount = from.swap(0, Ordering::Relaxed);
+        let amount = from.swap(0, Ordering::AcqRel);
         if amount > 0 {
             to.fetch_add(amount, Ordering::Relaxed);
         }
     }
 }
 
-/// Adds to a counter. Relaxed: it orders nothing.
+/// Adds to a counter.
+///
+/// Acquire, for the table's `retired` flag, which the caller looks at afterwards: if this came after what
+/// was counted was moved over, the flag is seen, and what was added is moved over, too.
 pub(crate) fn add(words: &[AtomicU64], counter: Counter, amount: u64) {
     if let Some(word) = words.get(counter as usize) {
-        word.fetch_add(amount, Ordering::Relaxed);
+        word.fetch_add(amount, Ordering::Acquire);
     }
 }
 
@@ -122,5 +126,47 @@ mod tests {
             assert_eq!(value, i as u64 + 1, "{name}");
         }
         const { assert!(NAMED.len() <= COUNTERS) };
+    }
+}
+
+/// Every interleaving (loom; see `slots::model`).
+#[cfg(all(test, loom))]
+mod model {
+    use loom::sync::Arc;
+
+    use super::*;
+
+    /// Tables that a resize has lead from one to the other.
+    struct Tables {
+        retired: AtomicU64,
+        old: Vec<AtomicU64>,
+        new: Vec<AtomicU64>,
+    }
+
+    /// A writer counts while the table is replaced: nothing is lost, and nothing counted twice. Fails
+    /// without the second look at the flag, and when the counter is added to, or taken over, relaxed.
+    #[test]
+    fn loom_no_count_is_lost_to_a_resize() {
+        loom::model(|| {
+            let words = || vec![AtomicU64::new(0)];
+            let tables = Tables { retired: AtomicU64::new(0), old: words(), new: words() };
+            let tables = Arc::new(tables);
+            let of_writer = tables.clone();
+            let writer = loom::thread::spawn(move || {
+                let Tables { retired, old, new } = &*of_writer;
+                let is_retired = || retired.load(Ordering::Acquire) != 0;
+                if is_retired() {
+                    return add(new, Counter::Records, 1);
+                }
+                add(old, Counter::Records, 1);
+                if is_retired() {
+                    move_over(old, new);
+                }
+            });
+            tables.retired.store(1, Ordering::Release);
+            move_over(&tables.old, &tables.new);
+            assert!(writer.join().is_ok());
+            assert_eq!(tables.new[0].load(Ordering::Relaxed), 1);
+        });
     }
 }

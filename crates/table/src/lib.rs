@@ -25,7 +25,7 @@
 
 #[cfg(not(loom))]
 mod changes;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code, unreachable_pub))]
 mod counters;
 mod decision;
 #[cfg_attr(loom, allow(dead_code, unreachable_pub))]

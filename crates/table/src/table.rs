@@ -362,6 +362,19 @@ impl Table {
         EventReader { next: from.unwrap_or_else(|| self.serial()), stalled: None }
     }
 
+    /// How many events are to be had from a number on. Those that were overwritten are not among them.
+    pub fn events_after(&self, next: u64) -> u64 {
+        let table = self.latest();
+        let head = table.ring().head();
+        head.saturating_sub(table.oldest_event(head).max(next))
+    }
+
+    /// The number of the oldest event that the ring still has, if its head is this.
+    fn oldest_event(&self, head: u64) -> u64 {
+        let first = self.words()[header::RING_FIRST].load(Ordering::Relaxed).min(head);
+        head.saturating_sub(self.ring().capacity()).max(first)
+    }
+
     /// The next event for this reader.
     pub fn next_event(&self, reader: &mut EventReader, now: UnixSeconds) -> Next {
         let table = self.latest();
@@ -372,8 +385,7 @@ impl Table {
             reader.next = head;
             return Next::Nothing;
         }
-        let first = table.words()[header::RING_FIRST].load(Ordering::Relaxed).min(head);
-        let oldest = head.saturating_sub(ring.capacity()).max(first);
+        let oldest = table.oldest_event(head);
         if reader.next < oldest {
             let lost = oldest - reader.next;
             reader.next = oldest;

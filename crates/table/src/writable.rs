@@ -199,6 +199,19 @@ impl WritableTable {
         self.change(|changes| changes.report(report, true, now))
     }
 
+    /// Notes a reason and a reporter with a live listing whose count has his report already, for it was
+    /// learnt from somebody else first. Whether there is such a listing. No event, for nothing is
+    /// listed by it.
+    pub fn attest(
+        &self,
+        network: Network,
+        reason: u8,
+        reporter: u8,
+        now: UnixSeconds,
+    ) -> Result<bool, Refusal> {
+        self.change(|changes| changes.attest(network, reason, reporter, now))
+    }
+
     /// Whitelists a client or network for so many seconds (`None`: without end). It takes the
     /// place of a black entry. 0 seconds end a whitelisting.
     ///

@@ -11,8 +11,8 @@ use eximrbl_report::{
 use eximrbl_table::Name;
 use eximrbl_zone::{CollectorSettings, Config};
 
+use super::allowance::Allowance;
 use super::counts::{Counts, Event};
-use super::guesses::Guesses;
 use super::store::Store;
 use crate::seldom::Seldom;
 use crate::served::Shared;
@@ -20,6 +20,12 @@ use crate::tcp::Client;
 
 /// Who has sent more bytes than this has a list to report, and gets the time to go on; Exim sends less.
 const LIST: usize = 4096;
+
+/// Wrong secrets of one client a minute: a host with an old secret, whose every connection says so, is told
+/// so for a while.
+const GUESSES: u32 = 100;
+/// TLS connections of one client a minute: twenty a second, for a minute.
+const HANDSHAKES: u32 = 1200;
 
 /// Who decides on lines.
 pub(super) struct Desk {
@@ -29,7 +35,10 @@ pub(super) struct Desk {
     gate: Gate,
     store: Store,
     counts: Arc<Counts>,
-    guesses: Guesses,
+    /// Wrong secrets. None can be found by guessing, however fast; but the work is for reporters.
+    guesses: Allowance,
+    /// TLS connections, each of which takes as much time as hundreds of lines.
+    handshakes: Allowance,
     seldom: Seldom<(Cause, Option<Client>, Option<Name>)>,
     begun: Instant,
 }
@@ -39,6 +48,7 @@ pub(super) struct Desk {
 enum Cause {
     Refused(&'static str),
     Handshake,
+    Handshakes,
     Stranger,
 }
 
@@ -120,7 +130,8 @@ impl Desk {
             shared,
             config,
             counts,
-            guesses: Guesses::default(),
+            guesses: Allowance::new(GUESSES),
+            handshakes: Allowance::new(HANDSHAKES),
             seldom: Seldom::default(),
             begun,
         }
@@ -232,7 +243,7 @@ impl Desk {
             return Err(wrong(Denial::NoSession));
         }
         let guesser = signer.and(talk.client()).filter(|_| !talk.is_datagram);
-        if guesser.is_some_and(|client| self.guesses.are_too_many(client, now.steady)) {
+        if guesser.is_some_and(|client| self.guesses.is_used_up(client, now.steady)) {
             return Err(wrong(Denial::Guesses));
         }
         let Talk { peer, standing, .. } = *talk;
@@ -308,6 +319,26 @@ impl Desk {
                  `certificate`{say}"
             );
         }
+    }
+
+    /// Whether a client may make one more TLS connection now; says so in the log if not.
+    pub(super) fn may_shake_hands(&mut self, talk: &Talk) -> bool {
+        let Some(client) = talk.client() else { return true };
+        let now = now(self.begun).steady;
+        if !self.handshakes.is_used_up(client, now) {
+            self.handshakes.note(client, now);
+            return true;
+        }
+        self.counts.note(Event::Refused);
+        let cause = (Cause::Handshakes, Some(client), None);
+        if let Some(say) = self.seldom.say(cause, Instant::now()) {
+            let of = Sender { talk, name: None };
+            tracing::warn!(
+                "collector: {of} has made {HANDSHAKES} TLS connections within a minute; more are \
+                 refused until it is over{say}"
+            );
+        }
+        false
     }
 
     /// Says in the log why no TLS connection was made.

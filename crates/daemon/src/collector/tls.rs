@@ -129,6 +129,9 @@ pub(super) async fn serve(listener: TcpListener, hall: Hall) -> std::io::Error {
         hall.places.counts().note(Event::Accepted);
         hall.places.counts().note(Event::Tls);
         let talk = Talk::with_host(client.ip());
+        if !hall.desk.borrow_mut().may_shake_hands(&talk) {
+            continue;
+        }
         let Some(acceptor) = hall.tls.acceptor() else { continue };
         let Some(place) = hall.places.take(talk.client()) else { continue };
         let number = place.number;

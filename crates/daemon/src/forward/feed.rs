@@ -178,6 +178,6 @@ impl Feed {
 
     /// How many changes there are beyond a place.
     pub(super) fn behind(&self, progress: Progress) -> u64 {
-        self.following.table().serial().saturating_sub(progress.position.next)
+        self.following.table().events_after(progress.position.next)
     }
 }

@@ -431,6 +431,7 @@ impl Passing {
             Code::NotAllowed => {
                 "; see the `verbs` and `networks` of this host's [[reporter]] there"
             }
+            Code::Entries => "; see `entries` of this host's [[reporter]] there",
             Code::Full => "; it needs a larger table",
             _ => "",
         };
@@ -445,7 +446,7 @@ impl Passing {
         let why = format!("{}: {text}", code.name());
         if let Some(say) = self.say(code.name()) {
             let advice = match code {
-                Code::Quota => "; see `rate` and `entries` of this host's [[reporter]] there",
+                Code::Quota => "; see `rate` of this host's [[reporter]] there",
                 _ => "",
             };
             let behind = self.standing.behind.load(Ordering::Relaxed);

@@ -158,7 +158,7 @@ impl Engine {
         self.merge.set_terms(Terms::from(&table.policy()));
         self.reasons = table.reasons();
         self.reporters = table.reporters();
-        let unread = table.serial().saturating_sub(self.following.position().next);
+        let unread = table.events_after(self.following.position().next);
         let waiting = self.outbox.waiting() as u64 + unread;
         self.standing.waiting.store(waiting, Ordering::Relaxed);
         if self.kept.as_ref() != Some(&self.positions) {

@@ -278,7 +278,7 @@ impl Merge {
         let Turn { network, past, at, .. } = *turn;
         let Some(bit) = table.reporter(past.site) else { return Outcome::NoName };
         match (turn.stands.at(at, &self.terms), turn.wanted.at(at, &self.terms)) {
-            (stands, wanted) if stands == wanted => Outcome::Done,
+            (stands, wanted) if stands == wanted => self.attest(table, turn, bit),
             (
                 Standing::Black { until, count, .. },
                 Standing::Black { until: later, count: more, .. },
@@ -288,7 +288,7 @@ impl Merge {
                 }
                 // A later end alone is not worth making the entry anew.
                 if more == count {
-                    return Outcome::Done;
+                    return self.attest(table, turn, bit);
                 }
                 let report = Report {
                     network,
@@ -321,6 +321,23 @@ impl Merge {
                 }
             }
         }
+    }
+
+    /// Gives a listing the mark of a report that it has counted already, as a part of what another site
+    /// knew: a quorum counts whose report it was.
+    fn attest(&self, table: &WritableTable, turn: &Turn, bit: u8) -> Outcome {
+        let Turn { network, past, at, .. } = *turn;
+        if !matches!(past.effect, Effect::Black { .. } | Effect::Known { .. }) {
+            return Outcome::Done;
+        }
+        let parts = self.histories.get(&network).map(|history| history.parts(&self.terms));
+        let is_part = parts.is_some_and(|parts| {
+            parts.past.iter().any(|part| (part.moment, part.site) == (past.moment, past.site))
+        });
+        if !is_part {
+            return Outcome::Done;
+        }
+        outcome(table.attest(network, past.reason, bit, at).map(|_| ()))
     }
 
     /// Makes an entry from the changes that it consists of.
@@ -554,6 +571,36 @@ mod tests {
         merge.apply(&table, quito, &change(11, BLACK), T + 20);
         let entry = entry(&table, 20).unwrap();
         assert_eq!((entry.count, entry.first, entry.remaining), (1, T + 11, 591));
+    }
+
+    /// Caught: a site whose report is in what another one knew, and which then counts for nothing.
+    #[test]
+    fn whose_reports_were_known_already_is_noted() {
+        let (table, mut merge) = fresh();
+        let (paris, quito) = (name("paris"), name("quito"));
+        // What paris knows has quito's report in it.
+        let known = Known {
+            network: network(),
+            white: false,
+            count: 3,
+            first: T,
+            last: T + 1,
+            until: T + 1801,
+            reasons: vec![],
+        };
+        merge.join(&table, paris, &known, T + 2);
+        merge.apply(&table, quito, &change(0, BLACK), T + 2);
+        let entry = entry(&table, 2).unwrap();
+        let mut names: Vec<_> = table.reporters().of(entry.reporters).map(str::to_owned).collect();
+        names.sort_unstable();
+        assert_eq!((entry.count, &names[..]), (3, &["paris".to_owned(), "quito".to_owned()][..]));
+        // One that was forgiven since is no part of it.
+        merge.apply(&table, quito, &change(10, Deed::Forgive), T + 20);
+        merge.apply(&table, paris, &change(15, BLACK), T + 20);
+        merge.apply(&table, quito, &change(5, BLACK), T + 20);
+        let entry = table.entry(network(), T + 20).unwrap();
+        let names: Vec<_> = table.reporters().of(entry.reporters).map(str::to_owned).collect();
+        assert_eq!((entry.count, &names[..]), (1, &["paris".to_owned()][..]));
     }
 
     /// Joined, not added; and twice is once. Caught: counts that are added.

@@ -217,7 +217,7 @@ fn refusals_for_now_are_repeated_and_others_counted() {
     record_clients(&place.table(), 0..12);
     gatherer.wait_for(12);
     daemon.wait_for(&format!(
-        "WARN {} takes no more reports for now (quota: later); see `rate` and `entries` of this \
+        "WARN {} takes no more reports for now (quota: later); see `rate` of this \
          host's [[reporter]] there; changes that wait: ",
         gatherer.address
     ));

@@ -72,6 +72,25 @@ fn what_one_host_rejects_the_other_lists() {
     here.wait_for("refused a report for good (not-allowed: ");
 }
 
+/// Caught: all that comes after one report for which the gatherer has no room held up by it.
+#[test]
+fn whoever_has_no_room_for_more_entries_still_reports_those_he_has() {
+    let (place, gatherer) = (Place::new(), Place::new());
+    let at = free();
+    let settings = host(&gatherer, at, "mx1", "").replace("rate = 0", "rate = 0\nentries = 2");
+    let _there = Daemon::start(&gatherer, &settings);
+    let here =
+        Daemon::start(&place, &host(&place, free(), "other", &passes_on(&place, at, "mx1", "")));
+    record_clients(&place.table(), 0..5);
+    record_clients(&place.table(), 0..2);
+    for number in 0..2 {
+        wait_for_count(&gatherer.table(), &client(number), 2);
+    }
+    wait_for_standing(&place, "refused", 3);
+    here.wait_for("refused a report for good (entries: this reporter has as many live entries as");
+    here.wait_for("; see `entries` of this host's [[reporter]] there; refused so far: ");
+}
+
 /// Counts stay as they are when each of two hosts passes its reports on to the other one.
 ///
 /// Caught: reports of others passed on.

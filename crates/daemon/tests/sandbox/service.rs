@@ -103,6 +103,7 @@ fn the_daemon_does_all_its_work_inside_the_units_sandbox() {
     swept(&machine);
     resized(&machine);
     passed_on(&machine);
+    exchanged(&machine);
     died(&machine);
 
     machine.succeed("systemctl stop eximrbld");
@@ -253,6 +254,28 @@ fn passed_on(machine: &Machine) {
     assert!(machine.path("/var/lib/eximrbl/table.forward").exists());
     machine.write("/etc/eximrbl/eximrbl.toml", &format!("{CONFIGURATION}{ZONE}"));
     machine.succeed("systemctl restart eximrbld");
+}
+
+/// Changes are published over NATS, and where that stands is kept.
+///
+/// Caught: connections that are given up although changes are to be exchanged.
+fn exchanged(machine: &Machine) {
+    let nats = "[nats]\nurl = \"nats://127.0.0.1:4222\"\nsite = \"paris\"\n";
+    machine.write("/etc/eximrbl/eximrbl.toml", &format!("{CONFIGURATION}{nats}{ZONE}"));
+    machine.succeed("systemd-run -q --unit=nats nats-server -js -a 127.0.0.1 -sd /tmp/nats");
+    machine.succeed("systemctl restart eximrbld");
+    machine.wait_for_line("eximrbld", "INFO NATS: connected to ");
+    record(&machine.path(PATH), "192.0.2.8", "rcpt");
+    wait_until("it is published", || {
+        let standing: serde_json::Value =
+            serde_json::from_str(&ask(machine, CONTROL, "stats\n")).unwrap();
+        standing["nats"]["published"].as_u64() > Some(0)
+    });
+    assert!(machine.path("/var/lib/eximrbl/nats-paris.json").exists());
+    machine.write("/etc/eximrbl/eximrbl.toml", &format!("{CONFIGURATION}{ZONE}"));
+    machine.succeed("systemctl stop nats; systemctl restart eximrbld");
+    // All these restarts are no reason not to start it any more.
+    machine.succeed("systemctl reset-failed eximrbld");
 }
 
 /// Resizes a table: run inside by the test above, and by nobody else.
