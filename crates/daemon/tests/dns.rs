@@ -276,7 +276,7 @@ fn a_socket_bound_to_all_addresses_answers_from_the_one_that_was_asked() {
 fn all_of_ipv4_and_all_of_ipv6_stand_side_by_side() {
     let place = Place::new();
     let table = place.table();
-    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = common::free_port();
     let (v4, v6) = (format!("0.0.0.0:{port}"), format!("[::]:{port}"));
     let mut arguments = vec!["--zone", "rbl.example", "--listen", &v4, "--listen", &v6];
     arguments.extend(["--table", table.to_str().unwrap(), "--user", "nobody"]);

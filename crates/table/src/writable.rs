@@ -330,7 +330,8 @@ impl WritableTable {
     }
 
     /// Removes what has expired, if that is due, with an event each, and takes back slots of dead
-    /// writers. For the daemon, every few seconds: 1 ms for a million slots.
+    /// writers. For the daemon, now and then: it reads every slot and every entry, which takes a tenth of a
+    /// second for a million of them.
     ///
     /// What was reported while the clock was ahead, or before `max_ttl` was lowered, may be listed for
     /// longer than `max_ttl`: its end is brought forward. Nothing is removed or shortened by a policy
