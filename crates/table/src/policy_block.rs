@@ -236,18 +236,18 @@ fn address(copy: &[AtomicU64], place: usize) -> u128 {
     u128::from(high.load(Ordering::Relaxed)) << 64 | u128::from(low.load(Ordering::Relaxed))
 }
 
-/// Binary search for the last range that begins at or before the address.
+/// Binary search for the last range that begins at or before the address. The number of its steps follows
+/// from that of the ranges alone, and none of them is a branch: which way a client's address goes,
+/// no processor can predict.
 fn is_never(copy: &[AtomicU64], address: u128) -> bool {
-    let (mut low, mut high) = (0, range_count(copy));
-    while low < high {
-        let middle = (low + high) / 2;
-        if self::address(copy, HEAD + middle * 4) <= address {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
+    let (mut low, mut left) = (0, range_count(copy));
+    while left > 1 {
+        let half = left / 2;
+        low += half * usize::from(self::address(copy, HEAD + (low + half) * 4) <= address);
+        left -= half;
     }
-    low > 0 && range(copy, low - 1).1 >= address
+    let (first, last) = range(copy, low);
+    left > 0 && (first..=last).contains(&address)
 }
 
 /// The fewest networks that make up a range, for showing it again as the administrator wrote it

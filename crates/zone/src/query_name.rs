@@ -52,7 +52,9 @@ impl<'n> QueryName<'n> {
     /// or within it.
     pub(crate) fn labels_before(&self, zone: &[u8]) -> Option<usize> {
         let end = self.wire.len().checked_sub(zone.len())?;
-        if !self.wire[end..].eq_ignore_ascii_case(zone) {
+        let tail = &self.wire[end..];
+        // Most come as the zone is written, and to find that out takes less.
+        if tail != zone && !tail.eq_ignore_ascii_case(zone) {
             return None;
         }
         // The same bytes may begin in the middle of a label: `3rbl…` ends as `rbl…` does.
@@ -89,11 +91,10 @@ impl<'n> QueryName<'n> {
                 // The leftmost label is the address's end.
                 let (mut number, mut octets, mut nibbles) = (0_u32, true, true);
                 for (i, label) in labels.enumerate() {
-                    nibbles &= nibble(label).is_some();
-                    match octet(label) {
-                        Some(octet) => number |= u32::from(octet) << (8 * i),
-                        None => octets = false,
-                    }
+                    let (octet, is_octet) = octet(label);
+                    number |= u32::from(octet) << (8 * i);
+                    octets &= is_octet;
+                    nibbles &= nibble(label) < 16;
                 }
                 match (octets, nibbles) {
                     (true, names_below) if count == OCTETS => {
@@ -107,10 +108,14 @@ impl<'n> QueryName<'n> {
             _ if count > NIBBLES => Place::Nowhere,
             _ => {
                 // Two halves: numbers of 64 bits are quicker to shift.
-                let mut halves = [0_u64; 2];
+                let (mut halves, mut largest) = ([0_u64; 2], 0);
                 for (i, label) in labels.enumerate() {
-                    let Some(nibble) = nibble(label) else { return Place::Nowhere };
-                    halves[i / 16] |= u64::from(nibble) << (4 * (i % 16));
+                    let nibble = nibble(label);
+                    largest |= nibble;
+                    halves[i / 16] |= u64::from(nibble & 15) << (4 * (i % 16));
+                }
+                if largest > 15 {
+                    return Place::Nowhere;
                 }
                 if count < NIBBLES {
                     return Place::Partial;
@@ -142,24 +147,44 @@ pub(crate) enum Place {
     Nowhere,
 }
 
-/// A decimal octet in its one canonical form: no leading zeros, no sign.
-fn octet(label: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
-    let number = match *label {
-        [a] => digit(a)?,
-        [a @ b'1'..=b'9', b] => digit(a)? * 10 + digit(b)?,
-        [a @ b'1'..=b'9', b, c] => digit(a)? * 100 + digit(b)? * 10 + digit(c)?,
-        _ => return None,
+/// A decimal octet, and whether it is one in its one canonical form: no leading zeros, no sign.
+///
+/// Without a branch that depends on the label's content or length, both of which nobody can
+/// predict: a processor that guesses wrong loses more time than all of this takes.
+fn octet(label: &[u8]) -> (u8, bool) {
+    let length = label.len();
+    let digit = |place: usize| {
+        let byte = label.get(place).copied().unwrap_or(b'0');
+        u16::from(byte.wrapping_sub(b'0'))
     };
-    u8::try_from(number).ok()
+    // Places that are not there are before the label's beginning, which no slice reaches.
+    let [hundreds, tens, units] = [3, 2, 1].map(|back| digit(length.wrapping_sub(back)));
+    let number = hundreds * 100 + tens * 10 + units;
+    let are_digits = (hundreds < 10) & (tens < 10) & (units < 10);
+    let is_shortest = (length == 1) | (digit(0) != 0);
+    let is_octet = (1..=3).contains(&length) & are_digits & is_shortest & (number < 256);
+    (number as u8, is_octet)
 }
 
-/// A single hexadecimal digit, in either case.
-fn nibble(label: &[u8]) -> Option<u8> {
+/// What each byte is worth as a hexadecimal digit, in either case; [`NO_DIGIT`] if it is none.
+static DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        digits[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+const NO_DIGIT: u8 = 0xff;
+
+/// A single hexadecimal digit, in either case; [`NO_DIGIT`] if the label is anything else. From a table,
+/// for the same reason.
+fn nibble(label: &[u8]) -> u8 {
     match *label {
-        [digit @ b'0'..=b'9'] => Some(digit - b'0'),
-        [digit @ (b'a'..=b'f' | b'A'..=b'F')] => Some((digit | 0x20) - b'a' + 10),
-        _ => None,
+        [digit] => DIGITS[usize::from(digit)],
+        _ => NO_DIGIT,
     }
 }
 
