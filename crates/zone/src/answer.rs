@@ -36,8 +36,6 @@ impl QueryType {
     pub const SOA: Self = Self(6);
     /// Text (RFC 1035 section 3.3.14).
     pub const TXT: Self = Self(16);
-    /// The keys of a zone below, asked of the one above (RFC 4034 section 5).
-    pub const DS: Self = Self(43);
     /// The zone's changes (RFC 1995).
     pub const IXFR: Self = Self(251);
     /// The whole zone (RFC 5936).
@@ -183,19 +181,11 @@ pub fn answer<'z>(
 }
 
 fn matter<'z>(name: &QueryName<'_>, query_type: QueryType, zones: &'z Zones) -> Matter<'z> {
-    let mut around = zones.around(name);
-    let Some((zone, labels)) = around.next() else {
+    let Some((zone, labels)) = zones.find(name) else {
         return Matter::Refused;
     };
     if matches!(query_type, QueryType::AXFR | QueryType::IXFR) {
         return Matter::Refused;
-    }
-    // Of a zone within another one, the outer one says that it is not signed (RFC 4035 section 3.1.4.1).
-    if query_type == QueryType::DS
-        && labels == 0
-        && let Some((zone, _)) = around.next()
-    {
-        return Matter::Partial { zone };
     }
     match name.place(labels) {
         Place::Apex => Matter::Apex { zone },

@@ -195,9 +195,9 @@ impl Zones {
         self.zones.iter()
     }
 
-    /// The zones that a name is in, the closest first, and how many labels stand before each one's name.
-    pub(crate) fn around(&self, name: &QueryName<'_>) -> impl Iterator<Item = (&Zone, usize)> {
-        self.zones.iter().filter_map(|zone| Some((zone, name.labels_before(zone.name.wire())?)))
+    /// The closest zone that a name is in, and how many labels stand before that zone's name.
+    pub(crate) fn find(&self, name: &QueryName<'_>) -> Option<(&Zone, usize)> {
+        self.zones.iter().find_map(|zone| Some((zone, name.labels_before(zone.name.wire())?)))
     }
 }
 

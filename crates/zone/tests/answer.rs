@@ -295,21 +295,6 @@ fn names_above_another_zone_exist() {
     assert_eq!(fixture.ask("other.below.rbl.example", QueryType::A), "NXDOMAIN");
 }
 
-/// Caught: the inner zone's SOA record, by which the inner zone would prove that it is not signed itself.
-#[test]
-fn keys_of_a_zone_within_another_are_asked_of_the_outer_one() {
-    let fixture = Fixture::new(&format!("{PLAIN}[[zone]]\nname = \"inner.rbl.example\"\n"));
-    let zone = |name: &str, query_type| match fixture.answer(name, query_type, NOW) {
-        Answer::NoData(authority) => authority.zone.name().to_string(),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(zone("inner.rbl.example", QueryType::DS), "rbl.example");
-    assert_eq!(zone("inner.rbl.example", QueryType::A), "inner.rbl.example");
-    // Nobody here is above it.
-    assert_eq!(zone("rbl.example", QueryType::DS), "rbl.example");
-    assert_eq!(fixture.ask("x.inner.rbl.example", QueryType::DS), "NXDOMAIN");
-}
-
 #[test]
 fn a_full_dictionary_is_an_error_and_no_wrong_filter() {
     let fixture = Fixture::new(PLAIN);
