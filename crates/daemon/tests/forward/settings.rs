@@ -93,8 +93,10 @@ fn a_reload_starts_and_stops_gatherers() {
     place.configure(&format!("{}{PLAIN}", control_section(&place)));
     daemon.signal(Signal::SIGHUP);
     daemon.wait_for(&format!("INFO reports are not passed on to {} any more", second.address));
-    // And anew: the right to connect is still there.
+    // And anew: the right to connect is still there. What is said of the one before may still stand
+    // for a moment; from now on counts from when the new one has begun.
     reload(&format!("\"{}\"", first.address), "");
+    wait_for_standing(&place, "to", first.address.to_string());
     wait_for_standing(&place, "state", "connected");
     record_clients(&table, 20..21);
     assert_eq!(first.wait_for(3)[2], line(20));
