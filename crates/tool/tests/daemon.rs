@@ -5,11 +5,12 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
+use socket2::{Domain, SockAddr, Socket, Type};
 use support::{Home, Ran, text};
 
 /// Answers one client with these bytes; yields what was asked.
@@ -151,8 +152,35 @@ fn a_daemon_that_says_nothing_is_not_waited_for_for_ever() {
     let home = Home::empty();
     let path = home.directory.path().join("control");
     let _listener = UnixListener::bind(&path).unwrap();
+    is_given_up(&path);
+}
+
+/// Caught: a time limit that begins after the connection.
+#[test]
+fn a_daemon_that_accepts_nobody_is_not_waited_for_for_ever() {
+    let home = Home::empty();
+    let path = home.directory.path().join("control");
+    let stream = || Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let address = SockAddr::unix(&path).unwrap();
+    let listener = stream();
+    listener.bind(&address).unwrap();
+    listener.listen(0).unwrap();
+    let mut waiting = Vec::new();
+    let refusal = loop {
+        let socket = stream();
+        socket.set_nonblocking(true).unwrap();
+        match socket.connect(&address) {
+            Ok(()) => waiting.push(socket),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refusal.kind(), ErrorKind::WouldBlock, "no room for another");
+    is_given_up(&path);
+}
+
+fn is_given_up(path: &Path) {
     let mut command = std::process::Command::new("timeout");
-    command.args(["60", support::PROGRAM, "info", "--daemon", "--control"]).arg(&path);
+    command.args(["60", support::PROGRAM, "info", "--daemon", "--control"]).arg(path);
     let ran = Ran::of(command.output().unwrap());
     assert_eq!(ran.status, 2, "{}", ran.stderr);
     assert!(ran.stderr.ends_with(": eximrbld did not answer within 5 s\n"), "{}", ran.stderr);

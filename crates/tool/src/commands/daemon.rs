@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use eximrbl_table::UnixSeconds;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Finding;
 use crate::failure::Failure;
@@ -158,9 +160,12 @@ pub(super) fn run(path: &Path, output: &mut Output) -> Result<Finding, Failure> 
 
 /// The answer's bytes.
 fn ask(path: &Path) -> io::Result<Vec<u8>> {
-    let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    // Of connecting as well: while too many wait to be accepted, connect(2) does not return.
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    let mut stream = UnixStream::from(OwnedFd::from(socket));
     stream.write_all(b"stats\n")?;
     let mut answer = Vec::new();
     stream.take(ANSWER_MAX).read_to_end(&mut answer)?;
