@@ -42,26 +42,32 @@ impl<'a> Lengths<'a> {
         }
     }
 
-    /// The networks around `host` (a single address) that may have an entry, longest first.
-    pub(crate) fn around(&self, host: Network) -> impl Iterator<Item = Network> + use<> {
+    /// This network and those around it, as far as they may have an entry, longest first.
+    #[inline]
+    pub(crate) fn around(&self, network: Network) -> impl Iterator<Item = Network> + use<> {
         let mut bits = u128::from(self.load(1)) << 64 | u128::from(self.load(0));
         let mut whole = self.load(2) & 1 == 1;
-        if host.is_ipv4() {
+        if network.is_ipv4() {
             // Shorter prefixes would be IPv6 networks around the mapped space.
             bits &= u128::MAX << 96;
             whole = true;
         }
+        if !network.is_host() {
+            // What is longer would be a part of it.
+            bits &= u128::MAX >> (127 - network.mapped_length());
+            whole = false;
+        }
         std::iter::from_fn(move || {
             if whole {
                 whole = false;
-                return Some(host);
+                return Some(network);
             }
             if bits == 0 {
                 return None;
             }
             let length = 127 - bits.leading_zeros();
             bits &= !(1 << length);
-            Some(host.widened(length as u8))
+            Some(network.widened(length as u8))
         })
     }
 
@@ -92,6 +98,10 @@ mod tests {
         assert_eq!(around("192.0.2.1"), ["192.0.2.1", "192.0.2.0/24", "192.0.0.0/8"]);
         let expected = ["2001:db8::/120", "2001:db8::/104", "2001:db8::/64", "::/0"];
         assert_eq!(around("2001:db8::1"), expected, "lengths are shared between the families");
+        assert_eq!(around("192.0.0.0/16"), ["192.0.0.0/8"], "not what is a part of it");
+        assert_eq!(around("10.0.0.0/8"), ["10.0.0.0/8"]);
+        assert_eq!(around("2001:db8::/127"), expected);
+        assert_eq!(around("::/0"), ["::/0"]);
         lengths.add(network("2001:db8::5"));
         assert_eq!(around("2001:db8::1")[0], "2001:db8::1");
     }

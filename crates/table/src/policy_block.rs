@@ -123,6 +123,14 @@ impl<'a> PolicyBlock<'a> {
         self.read(|copy| (terms(copy), is_never(copy, address), weight(copy, reason)))
     }
 
+    /// The settings, and whether all addresses from the first to the last are in the never-list.
+    pub(crate) fn terms_around(&self, (first, last): (u128, u128)) -> (Terms, bool) {
+        self.read(|copy| {
+            let is_never = range_around(copy, first).is_some_and(|(_, end)| last <= end);
+            (terms(copy), is_never)
+        })
+    }
+
     pub(crate) fn terms(&self) -> Terms {
         self.read(terms)
     }
@@ -236,10 +244,17 @@ fn address(copy: &[AtomicU64], place: usize) -> u128 {
     u128::from(high.load(Ordering::Relaxed)) << 64 | u128::from(low.load(Ordering::Relaxed))
 }
 
+fn is_never(copy: &[AtomicU64], address: u128) -> bool {
+    range_around(copy, address).is_some()
+}
+
+/// The range of the never-list that an address is in.
+///
 /// Binary search for the last range that begins at or before the address. The number of its steps follows
 /// from that of the ranges alone, and none of them is a branch: which way a client's address goes,
 /// no processor can predict.
-fn is_never(copy: &[AtomicU64], address: u128) -> bool {
+#[inline]
+fn range_around(copy: &[AtomicU64], address: u128) -> Option<(u128, u128)> {
     let (mut low, mut left) = (0, range_count(copy));
     while left > 1 {
         let half = left / 2;
@@ -247,7 +262,7 @@ fn is_never(copy: &[AtomicU64], address: u128) -> bool {
         left -= half;
     }
     let (first, last) = range(copy, low);
-    left > 0 && (first..=last).contains(&address)
+    (left > 0 && (first..=last).contains(&address)).then_some((first, last))
 }
 
 /// The fewest networks that make up a range, for showing it again as the administrator wrote it

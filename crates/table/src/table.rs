@@ -158,7 +158,24 @@ impl Table {
         if is_never {
             return Decision::Never;
         }
-        self.decide_among(&self.slots(), terms, client, filter, now, &NoHint)
+        self.decide_among(&self.slots(), terms, Network::host(client), filter, now, &NoHint)
+    }
+
+    /// The same for a network: what holds for all of its addresses, whatever the entries for parts of
+    /// it say. A single address is a client.
+    pub fn decide_network(&self, network: Network, filter: &Filter, now: UnixSeconds) -> Decision {
+        if network.is_host() {
+            return self.decide(network.address(), filter, now);
+        }
+        self.read(|table| table.decide_network_here(network, filter, now))
+    }
+
+    fn decide_network_here(&self, network: Network, filter: &Filter, now: UnixSeconds) -> Decision {
+        let (terms, is_never) = self.policy_block().terms_around(network.range());
+        if is_never {
+            return Decision::Never;
+        }
+        self.decide_among(&self.slots(), terms, network, filter, now, &NoHint)
     }
 
     /// The part of the decision that looks at entries.
@@ -167,13 +184,13 @@ impl Table {
         &self,
         slots: &Slots<'_>,
         terms: Terms,
-        client: IpAddr,
+        subject: Network,
         filter: &Filter,
         now: UnixSeconds,
         hint: &impl Hinted,
     ) -> Decision {
         let (mut listed, mut below) = (None, None);
-        for network in self.lengths().around(Network::host(client)) {
+        for network in self.lengths().around(subject) {
             let Some(view) = hint.lookup(slots, network) else {
                 continue;
             };

@@ -1,8 +1,7 @@
 //! What a client's or a network's standing is, and why.
 //!
-//! For an address the decision is the table's own ([`Table::decide`]), so this tool, DNS and the
-//! library agree. What is added here is only why: which network lists it, or keeps it from being
-//! listed.
+//! The decision is the table's own ([`Table::decide_network`]), so this tool, DNS and the library
+//! agree. What is added here is only why: which network lists it, or keeps it from being listed.
 
 use eximrbl_table::{ALWAYS_NEVER, Decision, Entry, Filter, Network, Policy, Table, UnixSeconds};
 
@@ -75,10 +74,13 @@ impl Inquiry {
     pub(crate) fn new(table: &Table, asked: Network, now: UnixSeconds) -> Self {
         let policy = table.policy();
         let key = key_of(table, asked);
-        let standing = if asked.is_host() {
-            client_standing(table, asked, key, &policy, now)
-        } else {
-            network_standing(table, key, &policy, now)
+        let standing = match table.decide_network(asked, &Filter::default(), now) {
+            Decision::Listed(entry) => Standing::Listed(entry),
+            Decision::Test => Standing::Test,
+            Decision::Never => Standing::Never(never_network(asked, &policy)),
+            Decision::White(by) => Standing::White { by, lifted: black_entry(table, key, now) },
+            Decision::Below(entry) => Standing::Below(entry),
+            Decision::Unknown => Standing::Unknown,
         };
         Self { asked, key, standing, policy, now }
     }
@@ -87,66 +89,6 @@ impl Inquiry {
 /// Under which key the table has a subject: an IPv6 client by its prefix, the rest as it is.
 fn key_of(table: &Table, asked: Network) -> Network {
     if asked.is_host() { table.client_network(asked.address()) } else { asked }
-}
-
-/// A client's standing: the table's decision, with the network that is behind it.
-fn client_standing(
-    table: &Table,
-    asked: Network,
-    key: Network,
-    policy: &Policy,
-    now: UnixSeconds,
-) -> Standing {
-    match table.decide(asked.address(), &Filter::default(), now) {
-        Decision::Listed(entry) => Standing::Listed(entry),
-        Decision::Test => Standing::Test,
-        Decision::Never => Standing::Never(never_network(asked, policy)),
-        Decision::White(by) => Standing::White { by, lifted: black_entry(table, key, now) },
-        Decision::Below(entry) => Standing::Below(entry),
-        Decision::Unknown => Standing::Unknown,
-    }
-}
-
-/// A network's standing: that of all its addresses, so entries for only a part of it do not count.
-///
-/// In the order of [`Table::decide`], which answers for single addresses alone: never-list, white
-/// entries, the most specific black one.
-fn network_standing(
-    table: &Table,
-    network: Network,
-    policy: &Policy,
-    now: UnixSeconds,
-) -> Standing {
-    if let Some(never) = never_network(network, policy) {
-        return Standing::Never(Some(never));
-    }
-    let (mut listed, mut below) = (None, None);
-    for entry in entries_around(table, network, now) {
-        if entry.white {
-            let lifted = black_entry(table, network, now);
-            return Standing::White { by: entry, lifted };
-        }
-        if table.is_counted(&entry) {
-            listed = listed.or(Some(entry));
-        } else {
-            below = below.or(Some(entry));
-        }
-    }
-    let listed = listed.map(Standing::Listed);
-    listed.or(below.map(Standing::Below)).unwrap_or(Standing::Unknown)
-}
-
-/// The entries of a network itself and of those around it, the most specific first.
-fn entries_around(
-    table: &Table,
-    network: Network,
-    now: UnixSeconds,
-) -> impl Iterator<Item = Entry> + '_ {
-    // Lengths in the key space of both families; what is shorter would leave the family.
-    let longest = network.mapped_length();
-    let shortest = longest - network.length();
-    let around = (shortest..=longest).rev().map(move |length| network.widened(length));
-    around.filter_map(move |network| table.entry(network, now))
 }
 
 /// The black entry of exactly this network.
@@ -191,23 +133,16 @@ pub(crate) enum EntryState {
 }
 
 impl EntryState {
-    /// What an entry does in this table, under this policy.
-    pub(crate) fn of(table: &Table, entry: &Entry, policy: &Policy, now: UnixSeconds) -> Self {
+    /// What an entry does in this table.
+    pub(crate) fn of(table: &Table, entry: &Entry, now: UnixSeconds) -> Self {
         if entry.white {
             return Self::White;
         }
         if !table.is_counted(entry) {
             return Self::Below;
         }
-        let lifted = match table.decide(entry.network.address(), &Filter::default(), now) {
-            Decision::Never => never_network(entry.network, policy).is_some(),
-            // It may be white for a part only, so all of the network is looked at.
-            Decision::White(_) => matches!(
-                network_standing(table, entry.network, policy, now),
-                Standing::White { .. }
-            ),
-            _ => false,
-        };
+        let decision = table.decide_network(entry.network, &Filter::default(), now);
+        let lifted = matches!(decision, Decision::Never | Decision::White(_));
         if lifted { Self::Lifted } else { Self::Listed }
     }
 

@@ -75,7 +75,8 @@ impl Probe<'_> {
                 Some(false) => Decision::Never,
                 None if policy.is_never(bits_of(self.client)) => Decision::Never,
                 None => {
-                    table.decide_among(slots, policy.terms, self.client, filter, now, &self.hint)
+                    let client = Network::host(self.client);
+                    table.decide_among(slots, policy.terms, client, filter, now, &self.hint)
                 }
             };
             // What was read above was read before the flags are.

@@ -71,7 +71,7 @@ impl Selection<'_> {
         if self.list.white && !entry.white {
             return None;
         }
-        let state = EntryState::of(table, entry, &self.policy, self.now);
+        let state = EntryState::of(table, entry, self.now);
         (self.list.all || self.list.white || state == EntryState::Listed).then_some(state)
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn json(
     let (names, now) = (Dictionaries::of(table), eximrbl_table::now());
     let policy = table.policy();
     for entry in table.entries(now).filter(selection(export, &names)) {
-        let state = EntryState::of(table, &entry, &policy, now);
+        let state = EntryState::of(table, &entry, now);
         let object = EntryObject::in_list(&entry, state, &names, &policy, now);
         serde_json::to_writer(&mut *to, &object)?;
         to.write_all(b"\n")?;
