@@ -37,7 +37,9 @@ fn both_commands_say_that_they_need_root() {
         // A copy, for the checkout may be closed to others.
         let scratch = Scratch::new("not-root");
         std::fs::create_dir(scratch.join(program).parent().unwrap()).unwrap();
-        std::fs::copy(root().join(program), scratch.join(program)).unwrap();
+        // Made by a process of its own: a child that another test is just starting could hold it open for
+        // writing when it is to be run, had this one written it ("text file busy").
+        run(Command::new("cp").arg(root().join(program)).arg(scratch.join(program)));
         let mut command = Command::new("setpriv");
         command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
         let output = finished(command.arg(scratch.join(program)));

@@ -346,9 +346,19 @@ impl WritableTable {
     }
 }
 
-/// Keeps other administrators away until the returned file is closed; the kernel closes it
-/// if this process dies. Exim's processes never lock anything.
-pub(crate) fn lock(table: &Table) -> Result<Option<std::fs::File>, SetPolicyError> {
+/// A table's file, locked.
+pub(crate) struct Locked(std::fs::File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // To close it would not do while a child has it that another thread is just starting.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Keeps other administrators away until what is returned is dropped; the kernel does that if this
+/// process dies. Exim's processes never lock anything.
+pub(crate) fn lock(table: &Table) -> Result<Option<Locked>, SetPolicyError> {
     let Some(identity) = table.identity() else {
         return Ok(None);
     };
@@ -367,8 +377,9 @@ pub(crate) fn lock(table: &Table) -> Result<Option<std::fs::File>, SetPolicyErro
         left -= 1;
         std::thread::sleep(LOCK_PAUSE);
     }
+    let locked = Locked(file);
     if identity_at(table.path()) != Some(identity) {
         return Err(SetPolicyError::Replaced { path: path() });
     }
-    Ok(Some(file))
+    Ok(Some(locked))
 }

@@ -193,6 +193,8 @@ fn a_link_to_the_table_stays() {
 #[test]
 fn nothing_is_lost_while_others_go_on() {
     const KEYS: u32 = 48;
+    /// Reports of a key by one thread. A count ends at 262,143; all together stay below.
+    const MOST: u32 = 80_000;
     let (folder, path) = made(512);
     let table = WritableTable::open(&path).unwrap();
     for bit in 2..5 {
@@ -207,6 +209,7 @@ fn nothing_is_lost_while_others_go_on() {
             let (path, accepted, stop) = (&path, &accepted, &stop);
             scope.spawn(move || {
                 let mut handle = WritableTable::open(path).unwrap();
+                let mut reports = [0; KEYS as usize];
                 for i in 0_u32.. {
                     if stop.load(Ordering::Relaxed) {
                         break;
@@ -215,8 +218,11 @@ fn nothing_is_lost_while_others_go_on() {
                         handle = WritableTable::open(path).unwrap();
                     }
                     let key = i.wrapping_mul(2_654_435_761).wrapping_add(thread) % KEYS;
-                    handle.record(&report(client(key), 2 + thread as u8, 0), now()).unwrap();
-                    accepted[key as usize].fetch_add(1, Ordering::Relaxed);
+                    if reports[key as usize] < MOST {
+                        handle.record(&report(client(key), 2 + thread as u8, 0), now()).unwrap();
+                        accepted[key as usize].fetch_add(1, Ordering::Relaxed);
+                        reports[key as usize] += 1;
+                    }
                     // Keys that come and go, so that slots change hands.
                     let guest = client(1000 + i % 64);
                     handle.record(&report(guest, 1, 0), now()).unwrap();
@@ -245,8 +251,8 @@ fn nothing_is_lost_while_others_go_on() {
         for slots in [1024, 256, 4096, 512].into_iter().cycle() {
             let reports: u32 = accepted.iter().map(|n| n.load(Ordering::Relaxed)).sum();
             let is_enough = reports > 1000 && resizes.load(Ordering::Relaxed) > 3;
-            // A busy machine takes longer; but not for ever, should a writer have failed.
-            if began.elapsed().as_secs() >= if is_enough { 4 } else { 60 } {
+            // A busy machine or a slow disk takes longer; but not for ever, should a writer have failed.
+            if began.elapsed().as_secs() >= if is_enough { 4 } else { 300 } {
                 break;
             }
             handle.resize(slots).unwrap();

@@ -11,17 +11,28 @@ use support::{Home, assert_keys, network};
 #[test]
 fn black_lists_and_tells_for_how_long() {
     let home = Home::new();
+    let before = now();
     let said = home.done(&["black", "192.0.2.1"]);
+    let between = now();
     assert!(said.starts_with("192.0.2.1 is listed: 1 rejection, "), "{said}");
     assert!(said.ends_with(" of life left\n"), "the listing is over before that: {said}");
     let said = home.done(&["black", "192.0.2.1", "spamtrap", "3"]);
-    assert!(
-        said.starts_with("192.0.2.1 is listed: 4 rejections, 39 min 5") || said.contains("40 min"),
-        "{said}"
-    );
+    let after = now();
 
     let (_, object) = home.json(&["show", "192.0.2.1"]);
     let entry = &object["entry"];
+    // From the first one on; the second one adds to what was left.
+    let until = entry["until_unix"].as_u64().unwrap() as u32;
+    assert!((before + 2400..=between + 2400).contains(&until), "{entry}");
+    let span = |left: u32| match (left / 60, left % 60) {
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    };
+    let is_told = |now: u32| {
+        let left = span(until - now);
+        said == format!("192.0.2.1 is listed: 4 rejections, {left} of life left\n")
+    };
+    assert!((between..=after).any(is_told), "{said}");
     assert_eq!(entry["count"], 4);
     assert_eq!(entry["reasons"], serde_json::json!(["manual", "spamtrap"]));
     assert_eq!(entry["reporters"], serde_json::json!(["admin"]));
@@ -194,7 +205,9 @@ fn black_does_not_file_a_reason_under_another_name() {
 fn white_lifts_a_listing_at_once_and_for_as_long_as_told() {
     let home = Home::new();
     home.reject("192.0.2.1", "rcpt", 0);
+    let before = now();
     let said = home.done(&["white", "192.0.2.1", "3600"]);
+    let after = now();
     assert!(said.starts_with("192.0.2.1 is not listed: whitelisted until "), "{said}");
     home.negative(&["show", "192.0.2.1"]);
     let (_, object) = home.json(&["show", "192.0.2.1"]);
@@ -204,9 +217,13 @@ fn white_lifts_a_listing_at_once_and_for_as_long_as_told() {
     assert_eq!(object["entry"]["endless"], true);
     assert_eq!(object["entry"]["reporters"], serde_json::json!(["admin"]));
 
+    let asked = now();
     let (_, object) = home.json(&["show", "192.0.2.1"]);
-    let remaining = object["entry"]["remaining"].as_u64().unwrap();
-    assert!((3590..=3600).contains(&remaining), "{object}");
+    let answered = now();
+    let number = |key: &str| object["entry"][key].as_u64().unwrap() as u32;
+    let until = number("until_unix");
+    assert!((before + 3600..=after + 3600).contains(&until), "{object}");
+    assert!((until - answered..=until - asked).contains(&number("remaining")), "{object}");
 }
 
 #[test]

@@ -6,9 +6,11 @@
 mod support;
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixListener;
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use support::{Home, Ran, text};
@@ -23,6 +25,8 @@ fn answering(home: &Home, answer: &'static [u8]) -> (PathBuf, JoinHandle<Vec<u8>
         let mut request = vec![0; 6];
         stream.read_exact(&mut request).unwrap();
         stream.write_all(answer).unwrap();
+        // A child that another test is just starting may hold it open for a moment longer.
+        stream.shutdown(Shutdown::Write).unwrap();
         request
     });
     (path, server)
@@ -100,6 +104,12 @@ fn no_daemon_is_told_with_what_to_do() {
         )
     );
     drop(UnixListener::bind(&path).unwrap());
+    // The same with a listener: until that child runs its program, somebody answers.
+    let started = Instant::now();
+    while UnixStream::connect(&path).is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(60), "somebody still listens");
+        thread::sleep(Duration::from_millis(5));
+    }
     assert_eq!(
         home.failed(&asked),
         format!(
@@ -128,7 +138,10 @@ fn who_has_no_right_is_told_who_has() {
     std::fs::set_permissions(&path, mode(0o660)).unwrap();
     // The program may lie where others cannot go.
     let program = home.directory.path().join("eximrbl");
-    std::fs::copy(support::PROGRAM, &program).unwrap();
+    // By a process of its own: were this one to write the file, a fork of another test's thread
+    // could hold it open for writing just when it is to be run ("text file busy").
+    let copied = std::process::Command::new("cp").arg(support::PROGRAM).arg(&program).status();
+    assert!(copied.unwrap().success());
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     command.arg(program).args(["info", "--daemon", "--control"]).arg(&path);

@@ -12,6 +12,8 @@ pub const NOW: UnixSeconds = 1_795_326_190;
 #[allow(dead_code, reason = "each target uses its own part")]
 pub fn bytes(slots: u64, now: UnixSeconds) -> Vec<u8> {
     let folder = std::env::temp_dir().join(format!("eximrbl-fuzz-{}", std::process::id()));
+    // One that was killed may have had the same number, and have left it.
+    let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir(&folder).unwrap();
     let path = folder.join("table");
     let table =

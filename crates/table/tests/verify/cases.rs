@@ -362,7 +362,7 @@ fn try_case(case: &Case) {
     assert_eq!(named.repairable, !mended.is_empty(), "{name}: {named:?}");
     assert!(findings.iter().all(|finding| harmful || !finding.harmful), "{name}: {findings:#?}");
 
-    let repair = home.table.repair(now());
+    let repair = home.repair();
     if mended.is_empty() {
         assert_eq!(repair.mended, [""; 0], "{name}");
         assert_eq!(repair.left, findings, "{name}: and is as it was");

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use eximrbl_table::dictionary::{ADMIN, LOCAL, REJECT_BIT};
-use eximrbl_table::{CreateOptions, Entry, Name, Network, Report, WritableTable, now};
+use eximrbl_table::{CreateOptions, Entry, Name, Network, Repair, Report, WritableTable, now};
 
 pub(crate) const EMPTY: u64 = 0;
 pub(crate) const CLAIMED: u64 = 1;
@@ -48,7 +49,19 @@ pub(crate) fn report(text: &str) -> Report {
     }
 }
 
-/// A table in a folder of its own, with some entries, and its words.
+/// Until a child runs its program, it has all that this process has mapped: held for writing as long
+/// as one is being started, and for reading while it is looked who has a table open.
+static BIRTHS: RwLock<()> = RwLock::new(());
+
+/// Starts a child, while nobody looks who has a table open.
+fn born(command: &mut Command) -> Child {
+    let _alone = BIRTHS.write().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
+}
+
+/// A table in a folder of its own, with some entries, and its words. By the size of its mapping, whole
+/// pages of 73 slots, a table is feared to be another one: where a process of its own opens one here,
+/// it has a size that is nobody else's.
 pub(crate) struct Home {
     _folder: tempfile::TempDir,
     pub(crate) path: PathBuf,
@@ -82,6 +95,12 @@ impl Home {
         home.table.white(network("198.51.100.7"), None, ADMIN, now()).unwrap();
         assert_eq!(home.table.verify_at(now()), []);
         home
+    }
+
+    /// Repairs it, while no child is being started.
+    pub(crate) fn repair(&self) -> Repair {
+        let _no_birth = BIRTHS.read().unwrap_or_else(PoisonError::into_inner);
+        self.table.repair(now())
     }
 
     pub(crate) fn word(&self, place: u64) -> u64 {
@@ -150,7 +169,7 @@ pub(crate) struct Running(pub(crate) Child);
 impl Running {
     /// A process that has nothing to do with any table.
     pub(crate) fn stranger() -> Self {
-        Self(Command::new("sleep").arg("600").spawn().unwrap())
+        Self(born(Command::new("sleep").arg("600")))
     }
 
     /// This test again, in another role, on a table.
@@ -160,7 +179,7 @@ impl Running {
         command.args(["-n", "19"]).arg(std::env::current_exe().unwrap());
         command.args(["--exact", "role", "--nocapture"]);
         command.env("EXIMRBL_TEST_ROLE", role).env("EXIMRBL_TEST_TABLE", table);
-        Self(command.stdout(Stdio::null()).spawn().unwrap())
+        Self(born(command.stdout(Stdio::null())))
     }
 
     pub(crate) fn signal(&self, signal: i32) {
@@ -183,7 +202,7 @@ impl Drop for Running {
 
 /// A pid that no process has: that of one which was waited for.
 pub(crate) fn dead_pid() -> u64 {
-    let mut child = Command::new("true").spawn().unwrap();
+    let mut child = born(&mut Command::new("true"));
     child.wait().unwrap();
     child.id().into()
 }

@@ -88,7 +88,7 @@ struct Followed {
 /// The file that is being read.
 struct Open {
     log: Log,
-    /// Its first bytes, as they were.
+    /// Its first bytes, as they were read.
     head: Vec<u8>,
     /// Whether it was seen at its end after it had lost its name.
     was_renamed: bool,
@@ -142,13 +142,13 @@ impl Followed {
             self.reader = Reader::new(self.plain_helo);
             return Ok(true);
         }
+        open.keep_head(length);
         let reader = &mut self.reader;
         let taken = open.log.take(length, &mut |line| recorder.line(reader, line));
         // Also the lines before one that failed.
         positions.set(&self.path, &mut open.log)?;
         taken?;
         if length > 0 {
-            open.keep_head()?;
             return Ok(true);
         }
         // At its end. A file of the past is done; one that lost its name gets one turn more.
@@ -180,12 +180,18 @@ impl Followed {
             return Err(Stopped::Unread("compressed, so nobody writes to it".to_owned()));
         }
         self.reader = Reader::new(self.plain_helo);
-        self.open = Some(Open { log, head: Vec::new(), was_renamed: false });
+        self.open = Some(Open::new(log)?);
         Ok(true)
     }
 }
 
 impl Open {
+    fn new(log: Log) -> io::Result<Self> {
+        let before = usize::try_from(log.offset()).unwrap_or(HEAD);
+        let head = log.head(before.min(HEAD))?;
+        Ok(Self { log, head, was_renamed: false })
+    }
+
     /// Whether it is shorter than what was read of it, or begins otherwise.
     fn was_truncated(&self) -> io::Result<bool> {
         if self.log.is_compressed() {
@@ -194,11 +200,10 @@ impl Open {
         Ok(self.log.length()? < self.log.offset() || self.log.head(self.head.len())? != self.head)
     }
 
-    fn keep_head(&mut self) -> io::Result<()> {
-        if self.head.len() < HEAD {
-            self.head = self.log.head(HEAD)?;
-        }
-        Ok(())
+    /// From the bytes that were read just now: the file may have others in their place by now.
+    fn keep_head(&mut self, length: usize) {
+        let missing = HEAD - self.head.len();
+        self.head.extend(self.log.block(length).iter().take(missing));
     }
 }
 
@@ -208,5 +213,48 @@ fn identity_of(path: &Path) -> io::Result<Option<Identity>> {
         Ok(metadata) => Ok(Some((metadata.dev(), metadata.ino()))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// Caught: the first bytes of what is there now, taken for those of what was read.
+    #[test]
+    fn a_log_that_is_truncated_while_it_is_read_is_seen_to_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        for offset in [0, 4] {
+            fs::write(&path, "one\ntwo\n").unwrap();
+            let mut open = Open::new(Log::open(&path, offset).unwrap()).unwrap();
+            let length = open.log.fill().unwrap();
+            assert!(!open.was_truncated().unwrap());
+            fs::write(&path, "other\nand longer\n").unwrap();
+            open.keep_head(length);
+            assert!(open.was_truncated().unwrap(), "from {offset}");
+        }
+    }
+
+    /// Caught: bytes left out or kept twice, so that a log that only grows seems to be another.
+    #[test]
+    fn a_log_that_grows_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let text: String = (0..200).map(|i| format!("{i}\n")).collect();
+        for offset in [0, 4, 300] {
+            let mut open = None;
+            for end in [310, 320, text.len()] {
+                fs::write(&path, &text[..end]).unwrap();
+                let open = open
+                    .get_or_insert_with(|| Open::new(Log::open(&path, offset).unwrap()).unwrap());
+                let length = open.log.fill().unwrap();
+                open.keep_head(length);
+                assert!(!open.was_truncated().unwrap(), "from {offset} to {end}");
+            }
+            assert_eq!(open.unwrap().head, &text.as_bytes()[..HEAD]);
+        }
     }
 }

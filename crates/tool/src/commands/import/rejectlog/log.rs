@@ -64,6 +64,11 @@ impl Log {
         }
     }
 
+    /// The block that was read last.
+    pub(super) fn block(&self, length: usize) -> &[u8] {
+        &self.block[..length]
+    }
+
     /// Hands over the lines that end in the block that was read last; stops at the first error.
     pub(super) fn take<E>(
         &mut self,
