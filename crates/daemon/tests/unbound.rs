@@ -4,10 +4,9 @@
 mod common;
 
 use std::fs;
-use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 
-use common::{Daemon, Place, record, wait_until};
+use common::{Daemon, Place, free_port, record, wait_until};
 
 const SAMPLE: &str = include_str!("../../../examples/unbound/eximrbl.conf");
 const HINTS: [&str; 2] = ["do-not-query-localhost: no", "private-domain: \"rbl.example.org\""];
@@ -31,16 +30,14 @@ impl Drop for Unbound {
 impl Unbound {
     /// Starts it on the loopback with the sample, in which these hints are taken up.
     fn start(place: &Place, daemon: &Daemon, before: &str, hints: &[&str]) -> Self {
-        // A port that is free now may be another program's a moment later, and then unbound ends.
+        // Should another program have taken the port a moment later, unbound ends.
         let started = (0..PORT_TRIES).find_map(|_| Self::try_start(place, daemon, before, hints));
         started.expect("unbound (package unbound) does not start")
     }
 
     /// `None` when it ended before it answered.
     fn try_start(place: &Place, daemon: &Daemon, before: &str, hints: &[&str]) -> Option<Self> {
-        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let stub = format!("stub-addr: {}@{}\n", daemon.address.ip(), daemon.address.port());
         let mut sample = SAMPLE.replace("stub-addr: 192.0.2.10\n", &stub);
         assert!(sample.contains(&stub));
