@@ -79,7 +79,10 @@ fn dig_sees_a_dnsbl_by_udp_and_tcp() {
                 .args([&daemon.address.port().to_string(), name, query_type])
                 .output()
                 .expect("dig (package bind9-dnsutils) is needed");
-            String::from_utf8(output.stdout).unwrap()
+            let text = String::from_utf8(output.stdout).unwrap();
+            // A try that was in vain is told in between.
+            let lines = text.lines().filter(|line| !line.starts_with(";;"));
+            lines.flat_map(|line| [line, "\n"]).collect::<String>()
         };
         assert_eq!(dig("1.2.0.192.rbl.example", "A"), "127.0.0.2\n");
         assert_eq!(dig("1.2.0.192.rbl.example", "TXT"), "\"192.0.2.1: 1\"\n");

@@ -75,9 +75,12 @@ impl Unbound {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The codes that the list gives for a listed address.
-    fn codes(&self) -> String {
-        self.dig("2.0.0.127.rbl.example.org", &["A", "+short"])
+    /// The codes that the list gives for an address.
+    fn codes(&self, name: &str) -> String {
+        let text = self.dig(name, &["A", "+short"]);
+        // A try that was in vain is told in between.
+        let lines = text.lines().filter(|line| !line.starts_with(";;"));
+        lines.flat_map(|line| [line, "\n"]).collect()
     }
 }
 
@@ -95,7 +98,7 @@ fn the_samples_hints_are_needed_where_they_say_so_and_help_there() {
         (PRIVATE, vec![localhost, private], "127.0.0.2\n"),
     ] {
         let unbound = Unbound::start(&place, &daemon, before, &hints);
-        assert_eq!(unbound.codes(), expected, "{before:?} {hints:?}");
+        assert_eq!(unbound.codes("2.0.0.127.rbl.example.org"), expected, "{before:?} {hints:?}");
     }
 }
 
@@ -113,8 +116,7 @@ fn a_limited_resolver_misses_no_listing() {
         for last in 1..=30 {
             record(&place.table(), &format!("192.0.2.{last}"), "rcpt");
             let name = format!("{last}.2.0.192.rbl.example.org");
-            let codes = unbound.dig(&name, &["A", "+short"]);
-            assert_eq!(codes, "127.0.0.2\n", "{settings}{name}");
+            assert_eq!(unbound.codes(&name), "127.0.0.2\n", "{settings}{name}");
         }
     }
 }

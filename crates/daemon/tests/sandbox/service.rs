@@ -26,7 +26,10 @@ const MADE_ANEW: &str = "was damaged; made an empty one";
 
 /// Asks the daemon from inside, as a resolver's host does.
 fn dig(machine: &Machine, arguments: &str) -> String {
-    machine.succeed(&format!("dig +short +tries=3 +time=10 {arguments}"))
+    let text = machine.succeed(&format!("dig +short +tries=3 +time=10 {arguments}"));
+    // A try that was in vain is told in between.
+    let lines = text.lines().filter(|line| !line.starts_with(";;"));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Records a rejection as Exim's processes do, for so many seconds at least.
