@@ -39,6 +39,20 @@ fn moved_aside(place: &Place) -> Vec<PathBuf> {
     paths.filter(|path| path.to_str().unwrap().starts_with(&start)).collect()
 }
 
+/// Starts the daemon so that its log tells of sweeps.
+fn start(place: &Place, rest: &str) -> Daemon {
+    let config = place.configure(rest);
+    Daemon::run(&["--log", "debug", "--config", config.to_str().unwrap()])
+}
+
+/// Waits until a sweep is over: for seconds from now on, the daemon reads no page of the table by itself
+/// before it has looked at the file.
+fn after_a_sweep(daemon: &Daemon) {
+    let swept = || daemon.log().matches("DEBUG swept").count();
+    let before = swept();
+    common::wait_until(|| swept() > before, || daemon.log());
+}
+
 /// Lists a client as the administrator's tool does.
 fn black(table: &Path, client: &str) {
     let table = WritableTable::open(table).unwrap();
@@ -57,13 +71,14 @@ fn a_table_cut_short_or_enlarged_while_it_is_served_is_moved_aside_and_made_anew
     for change in [-4096_i64, 4096, i64::MIN] {
         let place = Place::new();
         let table = place.table();
-        let mut daemon = Daemon::start(&place, &format!("[policy]\nthreshold = 2\n{PLAIN}"));
+        let mut daemon = start(&place, &format!("[policy]\nthreshold = 2\n{PLAIN}"));
         record(&table, "192.0.2.1", "rcpt");
         let whole = fs::metadata(&table).unwrap().len();
         // At least the header is left, or nobody could tell that it was a table.
         let length = whole.saturating_add_signed(change).max(4096);
+        // No sweep and no query in between: a page that is gone ends the daemon.
+        after_a_sweep(&daemon);
         set_length(&table, length);
-        // No query in between: a page that is gone ends the daemon.
         daemon.wait_for(&format!(
             "ERROR table {table}: {length} bytes, but its header needs {whole}: it was cut short \
              or enlarged; moved to {table}.damaged-",
@@ -115,8 +130,9 @@ fn an_emptied_table_is_moved_aside_at_a_start_and_while_it_is_served() {
     let table = place.table();
     fs::write(&table, "").unwrap();
     fs::set_permissions(&table, fs::Permissions::from_mode(0o660)).unwrap();
-    let daemon = Daemon::start(&place, PLAIN);
+    let daemon = start(&place, PLAIN);
     daemon.wait_for("newly made");
+    after_a_sweep(&daemon);
     set_length(&table, 0);
     daemon.wait_for("empty: it was cut to nothing; moved to");
     daemon.wait_for("was damaged; made an empty one");
@@ -132,7 +148,7 @@ fn moving_aside_never_overwrites_a_file() {
     make(&table);
     set_length(&table, 8192);
     let now = now();
-    let taken: Vec<_> = (now..now + 15)
+    let taken: Vec<_> = (now..now + 120)
         .map(|second| PathBuf::from(format!("{}.damaged-{second}", table.display())))
         .collect();
     for path in &taken {
@@ -311,11 +327,13 @@ fn a_damaged_policy_is_written_again() {
     const COPY: u64 = 4168;
     let place = Place::new();
     let table = place.table();
-    let daemon = Daemon::start(&place, &format!("[policy]\nthreshold = 2\n{PLAIN}"));
+    let daemon = start(&place, &format!("[policy]\nthreshold = 2\n{PLAIN}"));
     record(&table, "192.0.2.1", "rcpt");
     let file = OpenOptions::new().write(true).open(&table).unwrap();
     // The checksum alone, then the threshold.
     for (damages, word) in [(1, 0), (2, 4)] {
+        // Both copies, before one is found.
+        after_a_sweep(&daemon);
         for copy in [POLICY, POLICY + COPY] {
             file.write_all_at(&7_u64.to_ne_bytes(), (copy + word) * 8).unwrap();
         }

@@ -120,19 +120,28 @@ fn what_needs_a_restart_is_named() {
 fn dns_goes_on_while_a_reload_waits_for_the_tables_lock() {
     let place = Place::new();
     let daemon = Daemon::start(&place, PLAIN);
-    // As another administrator's program does that changes the policy, and is slow.
-    let file = fs::File::open(place.table()).unwrap();
-    let lock = Flock::lock(file, FlockArg::LockExclusive).unwrap();
-    place.configure(&format!("[policy]\nthreshold = 2\n{PLAIN}"));
-    daemon.signal(Signal::SIGHUP);
-    for _ in 0..10 {
-        std::thread::sleep(Duration::from_millis(50));
-        assert_eq!(daemon.ask("2.0.0.127.rbl.example", A).addresses(), [[127, 0, 0, 2]]);
+    let told = |line: &str| daemon.log().matches(line).count();
+    // After two seconds a reload waits no more, and says so. That is seen where a machine is slow.
+    let given_up = || told("another process is changing the policy and does not finish");
+    for tries in 1..10 {
+        // As another administrator's program does that changes the policy, and is slow.
+        let file = fs::File::open(place.table()).unwrap();
+        let lock = Flock::lock(file, FlockArg::LockExclusive).unwrap();
+        place.configure(&format!("[policy]\nthreshold = 2\n{PLAIN}"));
+        daemon.signal(Signal::SIGHUP);
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(50));
+            assert_eq!(daemon.ask("2.0.0.127.rbl.example", A).addresses(), [[127, 0, 0, 2]]);
+        }
+        assert_eq!(told("INFO reloaded"), 0, "{}", daemon.log());
+        drop(lock);
+        wait_until(|| told("INFO reloaded; zones: 1") + given_up() == tries, || daemon.log());
+        if given_up() < tries {
+            assert_eq!(Table::open(&place.table()).unwrap().policy().threshold, 2);
+            return;
+        }
     }
-    assert!(!daemon.log().contains("reloaded"), "{}", daemon.log());
-    drop(lock);
-    daemon.wait_for("reloaded; zones: 1");
-    assert_eq!(Table::open(&place.table()).unwrap().policy().threshold, 2);
+    panic!("never waited for:\n{}", daemon.log());
 }
 
 #[test]
@@ -234,11 +243,12 @@ fn an_address_in_use_is_named() {
 fn expired_entries_are_swept() {
     let place = Place::new();
     let _daemon = Daemon::start(&place, &format!("[policy]\nbase_ttl = 2\nfloor = 1\n{PLAIN}"));
-    record(&place.table(), "192.0.2.1", "rcpt");
     let table = Table::open(&place.table()).unwrap();
     let before = table.serial();
-    // The event of the removal moves the serial; nothing else changes the table.
-    wait_until(|| table.serial() > before, || "never swept".to_owned());
+    record(&place.table(), "192.0.2.1", "rcpt");
+    // One event of the rejection, and one of the removal; nothing else changes the table.
+    wait_until(|| table.serial() > before + 1, || "never swept".to_owned());
+    assert_eq!(table.serial(), before + 2);
     assert_eq!(table.info(eximrbl_table::now()).expired, 0);
 }
 
@@ -283,7 +293,7 @@ fn systemd_is_told() {
     let socket_path = place.path("notify");
     let socket = UnixDatagram::bind(&socket_path).unwrap();
     fs::set_permissions(&socket_path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let told = || {
         let mut buffer = [0; 1024];
         let length = socket.recv(&mut buffer).expect("systemd is told nothing");
@@ -378,7 +388,7 @@ fn the_watchdog_is_answered() {
     let socket_path = place.path("notify");
     let socket = UnixDatagram::bind(&socket_path).unwrap();
     fs::set_permissions(&socket_path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let config = place.configure(PLAIN);
     let mut command = command(&["--config", config.to_str().unwrap()]);
     command.env("NOTIFY_SOCKET", &socket_path).env("WATCHDOG_USEC", "200000");

@@ -62,10 +62,14 @@ fn queries_are_answered_from_a_mapping_that_cannot_be_written() {
     record(&table, "192.0.2.1", "rcpt");
     let sweeps = || daemon.log().matches("DEBUG swept").count();
     let (mut looks, mut read_only) = (0, 0);
+    // A sweep takes a thousandth of the time between two. On a slow machine the keeper may have to wait in the
+    // middle of one; then more of them show what is usual.
+    let is_usual = |looks, read_only| looks > 10 && read_only * 4 > looks * 3;
     // The first sweep comes at once; the second is waited for.
     let started = Instant::now();
-    while sweeps() < 2 {
-        assert!(started.elapsed() < Duration::from_secs(30), "{}", daemon.log());
+    while sweeps() < 2 || !is_usual(looks, read_only) {
+        let late = started.elapsed() > Duration::from_secs(60);
+        assert!(!late, "{read_only} of {looks}:\n{}", daemon.log());
         let before = mappings(&daemon, &table);
         assert_eq!(daemon.ask("1.2.0.192.rbl.example", A).addresses(), LISTED);
         let after = mappings(&daemon, &table);
@@ -76,9 +80,6 @@ fn queries_are_answered_from_a_mapping_that_cannot_be_written() {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // A sweep takes a thousandth of the time between two; a slow machine gets its share.
-    assert!(read_only * 4 > looks * 3, "{read_only} of {looks}");
-    assert!(looks > 10, "{looks}");
 }
 
 /// Caught: opening the table for writing at the start, and refusing to start without.
@@ -114,8 +115,12 @@ fn a_table_that_may_not_be_written_is_served_and_put_right_when_it_may() {
     // So the client, with one rejection, is not listed any more; by a second one it is.
     assert_eq!(daemon.ask("1.2.0.192.rbl.example", A).code(), NXDOMAIN);
     record(&table, "192.0.2.1", "auth");
-    let codes = daemon.ask("1.2.0.192.rbl.example", A).addresses();
-    assert_eq!(codes, [[127, 0, 0, 2], [127, 0, 0, 4]]);
+    // The zones that know the reason are served an instant after the policy is in force.
+    let codes = || daemon.ask("1.2.0.192.rbl.example", A).addresses();
+    wait_until(
+        || codes() == [[127, 0, 0, 2], [127, 0, 0, 4]],
+        || format!("the zones do not learn the reason's number: {:?}", codes()),
+    );
     assert_eq!(daemon.ask("1.2.0.192.auth.example", A).addresses(), LISTED);
 }
 

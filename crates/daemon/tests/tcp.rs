@@ -214,7 +214,7 @@ fn a_client_that_does_not_read_is_left_and_delays_nobody() {
 #[test]
 fn each_client_has_its_share_of_connections() {
     let place = Place::new();
-    let daemon = daemon(&place, "connections_per_client = 2");
+    let daemon = daemon(&place, "connections_per_client = 2\nidle_timeout = 3600");
     let mut own = [(); 2].map(|()| connect(&daemon, 1));
     assert!(own.iter_mut().all(is_served));
     assert!(!is_served(&mut connect(&daemon, 1)), "a third");
@@ -245,7 +245,8 @@ fn one_share_of_an_ipv6_network() {
         2001:db8:0:2::1; do ip -6 address add $address/128 dev lo nodad; done";
     assert!(Command::new("sh").args(["-ec", setup]).status().unwrap().success());
     let place = Place::new();
-    let config = place.configure(&configuration(&place, "connections_per_client = 1"));
+    let config =
+        place.configure(&configuration(&place, "connections_per_client = 1\nidle_timeout = 3600"));
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("127.0.0.1:0", "[::1]:0")).unwrap();
     let daemon = Daemon::run(&["--config", config.to_str().unwrap()]);
@@ -309,10 +310,10 @@ fn hundreds_of_idle_connections_keep_nobody_out() {
 #[test]
 fn a_reload_changes_the_limits_and_ends_no_connection() {
     let place = Place::new();
-    let daemon = daemon(&place, "connections_per_client = 2");
+    let daemon = daemon(&place, "connections_per_client = 2\nidle_timeout = 3600");
     let mut own = [(); 2].map(|()| connect(&daemon, 1));
     assert!(own.iter_mut().all(is_served));
-    place.configure(&configuration(&place, "connections_per_client = 1"));
+    place.configure(&configuration(&place, "connections_per_client = 1\nidle_timeout = 3600"));
     daemon.signal(Signal::SIGHUP);
     daemon.wait_for("INFO reloaded; zones: 1");
     assert!(own.iter_mut().all(is_served));

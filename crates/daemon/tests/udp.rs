@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use common::{Daemon, PLAIN, Place, Statistics, control_section, fails, query, receive};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{setsockopt, sockopt};
 
 const A: u16 = 1;
@@ -41,9 +42,11 @@ fn odd_queries_hold_up_no_plain_one() {
     let socket = client(&daemon);
     let odd = 100;
     let overtook = (0..50).any(|_| {
-        // The last one waits longest for what is before it.
+        // All are there when the daemon goes on, and the last one waits longest for what is before it.
+        daemon.signal(Signal::SIGSTOP);
         (1..=odd).for_each(|id| _ = socket.send(&query(id, LISTED, ANY)).unwrap());
         socket.send(&query(0, LISTED, A)).unwrap();
+        daemon.signal(Signal::SIGCONT);
         let ids: Vec<u16> =
             (0..=odd).map(|_| receive(&socket, PATIENCE).expect("an answer").id()).collect();
         let mut all = ids.clone();

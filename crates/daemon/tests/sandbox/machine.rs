@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// All names of control groups start so, followed by the number of the process that made them.
 const PREFIX: &str = "eximrbl-machine-";
 /// The longest that anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Makes the machine's files and starts its systemd. Arguments: an empty folder, the new control
 /// group.
@@ -134,7 +134,7 @@ impl Machine {
     pub(crate) fn run(&self, commands: &str) -> Output {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.init.to_string(), "--all", "--wd=/"]);
-        command.args(["timeout", "60", "sh", "-ec", commands]).stdin(Stdio::null());
+        command.args(["timeout", "180", "sh", "-ec", commands]).stdin(Stdio::null());
         command.env_remove("NOTIFY_SOCKET").output().unwrap()
     }
 
