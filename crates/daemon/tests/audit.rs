@@ -4,11 +4,12 @@
 
 mod common;
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use common::{Daemon, PLAIN, Place, command, is_root, record, wait_until};
 use eximrbl_table::dictionary::{ADMIN, LOCAL};
@@ -70,6 +71,28 @@ impl Stage {
         let holds = |text: &str| text.find(part).is_some_and(|at| text[at..].contains('\n'));
         wait_until(|| holds(&text()), || format!("no {part} in {}", self.file.display()));
         text()
+    }
+
+    /// Waits for a line with this in it at the end of a file of many, for as long as that grows; yields
+    /// the file.
+    fn wait_for_the_end(&self, part: &str) -> String {
+        let (mut length, mut grown) = (0, Instant::now());
+        loop {
+            let file = File::open(&self.file).unwrap();
+            let now = file.metadata().unwrap().len();
+            let start = now.saturating_sub(4096);
+            let mut end = vec![0; (now - start) as usize];
+            file.read_exact_at(&mut end, start).unwrap();
+            let end = String::from_utf8_lossy(&end);
+            if end.ends_with('\n') && end.contains(part) {
+                return fs::read_to_string(&self.file).unwrap();
+            }
+            if now != length {
+                (length, grown) = (now, Instant::now());
+            }
+            assert!(grown.elapsed() < Duration::from_secs(30), "no {part} in {end}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// An older file of the trail.
@@ -343,7 +366,7 @@ fn what_was_overwritten_meanwhile_is_counted_and_what_lives_is_found() {
     let _daemon = stage.start("size = 0");
     stage.wait_for_text("\"kind\":\"resumed\"");
     report(&table, "192.0.2.99", "rcpt", LOCAL, 1);
-    let text = stage.wait_for_text("\"network\":\"192.0.2.99\"");
+    let text = stage.wait_for_the_end("\"network\":\"192.0.2.99\"");
     let lines: Vec<_> =
         text.lines().take(14).map(|line| serde_json::from_str(line).unwrap()).collect();
     let lines: &[Value] = &lines;
