@@ -11,7 +11,9 @@ use common::{
 };
 const A: u16 = 1;
 
-const COLLECTOR: &str = "[collector]\ntcp = [\"127.0.0.1:0\"]\nudp = [\"127.0.0.1:0\"]\n";
+/// Lines whose end is the connection's may wait long for it.
+const COLLECTOR: &str =
+    "[collector]\ntcp = [\"127.0.0.1:0\"]\nudp = [\"127.0.0.1:0\"]\nline_timeout = 60\n";
 
 fn daemon(place: &Place) -> Daemon {
     Daemon::start(place, &format!("{}{COLLECTOR}{PLAIN}", control_section(place)))

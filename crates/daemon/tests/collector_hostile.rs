@@ -16,6 +16,7 @@ use common::{
 };
 use eximrbl_table::{CreateOptions, WritableTable};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
 use nix::unistd::User;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -23,15 +24,18 @@ const A: u16 = 1;
 
 /// A daemon whose collector has these settings, and a reporter `mx2`.
 fn daemon(place: &Place, settings: &str) -> Daemon {
+    Daemon::start(place, &configuration(place, settings))
+}
+
+fn configuration(place: &Place, settings: &str) -> String {
     let secret = place.path("secret");
     fs::write(&secret, SECRET).unwrap();
     fs::set_permissions(&secret, Permissions::from_mode(0o644)).unwrap();
-    let rest = format!(
+    format!(
         "{}[collector]\ntcp = [\"127.0.0.1:0\"]\nudp = [\"127.0.0.1:0\"]\n{settings}\n\
          [[reporter]]\nname = \"mx2\"\nsecret_file = {secret:?}\nrate = 0\n{PLAIN}",
         control_section(place)
-    );
-    Daemon::start(place, &rest)
+    )
 }
 
 fn number(place: &Place, way: &[&str]) -> u64 {
@@ -89,7 +93,15 @@ fn a_list_may_come_in_pieces_too() {
 #[test]
 fn slow_senders_are_told_and_closed() {
     let place = Place::new();
-    let daemon = daemon(&place, "line_timeout = 1\nidle_timeout = 1");
+    let daemon = daemon(&place, "idle_timeout = 1");
+    let timed_out = || number(&place, &["events", "timed_out"]);
+    let mut idle = connect(daemon.collecting("TCP"));
+    assert_eq!(answer(&mut idle), "");
+    assert_eq!(timed_out(), 1);
+    // From now on, who is slow to begin is not idle yet.
+    place.configure(&configuration(&place, "line_timeout = 1"));
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for("collecting from 1 configured reporters");
     let slow = connect(daemon.collecting("TCP"));
     let mut sending = slow.try_clone().unwrap();
     let sender = std::thread::spawn(move || {
@@ -103,10 +115,8 @@ fn slow_senders_are_told_and_closed() {
     let said = String::from_utf8_lossy(&said);
     assert!(said.starts_with("error line: the line's end did not come in time"), "{said:?}");
     drop(slow);
-    let mut idle = connect(daemon.collecting("TCP"));
-    assert_eq!(answer(&mut idle), "");
     sender.join().unwrap();
-    wait_until(|| number(&place, &["events", "timed_out"]) == 2, || daemon.log());
+    assert_eq!(timed_out(), 2);
     assert_serves(&daemon);
 }
 
@@ -114,7 +124,7 @@ fn slow_senders_are_told_and_closed() {
 #[test]
 fn long_lines_are_refused_and_skipped() {
     let place = Place::new();
-    let daemon = daemon(&place, "");
+    let daemon = daemon(&place, "line_timeout = 60");
     let tcp = daemon.collecting("TCP");
     for length in [497, 513, 1000, 4096, 5000, 100_000, 3_000_000] {
         let line = format!("black 192.0.2.1 {}\nblack 192.0.2.2\n", "x".repeat(length));
@@ -140,7 +150,7 @@ fn long_lines_are_refused_and_skipped() {
 #[test]
 fn whatever_the_bytes_each_line_has_one_answer() {
     let place = Place::new();
-    let daemon = daemon(&place, "");
+    let daemon = daemon(&place, "line_timeout = 60");
     let tcp = daemon.collecting("TCP");
     let mut random = 88_172_645_463_325_252_u64;
     let mut next = || {
@@ -200,7 +210,7 @@ fn idle_connections_keep_nobody_out() {
     assert_eq!(session.say(auth(SECRET, "mx2")), "ok mx2");
     let idle: Vec<TcpStream> = (0..300).map(|_| connect(tcp)).collect();
     wait_until(|| number(&place, &["events", "displaced"]) == 201, || daemon.log());
-    assert_eq!(number(&place, &["open"]), 100);
+    wait_until(|| number(&place, &["open"]) == 100, || daemon.log());
     assert_eq!(session.say("black 192.0.2.1\n"), "ok count 1 seconds 600");
     // Who has a line ready needs no place; who is slower gets one.
     assert_serves(&daemon);

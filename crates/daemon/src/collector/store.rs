@@ -41,8 +41,8 @@ struct Open {
 #[derive(Default)]
 struct Census {
     counted: Option<([u32; PLACES], Instant)>,
-    /// How long counting took.
-    took: Duration,
+    /// How long counting took, the last time and the time before.
+    took: [Duration; 2],
     /// Reports of each that were taken since.
     since: Vec<u32>,
 }
@@ -260,14 +260,16 @@ impl Census {
 
     /// Whether to count anew: what was counted has had its time, and counting takes little of it all.
     fn is_old(&self) -> bool {
-        let rest = (self.took * COUNT_SHARE).max(LOOK_EVERY);
+        // One that waited for a processor for once says nothing of the table.
+        let [last, before] = self.took;
+        let rest = (last.min(before) * COUNT_SHARE).max(LOOK_EVERY);
         self.counted.as_ref().is_none_or(|(_, at)| at.elapsed() >= rest)
     }
 
     fn count(&mut self, table: &WritableTable, now: UnixSeconds) {
         let begun = Instant::now();
         let counted = table.entries_by_reporter(now);
-        self.took = begun.elapsed();
+        self.took = [begun.elapsed(), self.took[0]];
         self.counted = Some((counted, Instant::now()));
         self.since.clear();
     }

@@ -68,8 +68,11 @@ const LOOK: Duration = Duration::from_millis(200);
 const KEEP: Duration = Duration::from_secs(1);
 /// How long a task may take to end.
 const END: Duration = Duration::from_secs(2);
-/// How long all of them may take when the daemon ends.
-const ALL_END: Duration = Duration::from_secs(5);
+/// How long the start of them all may hold up that of the daemon.
+const BEGIN: Duration = Duration::from_secs(5);
+/// How long all of them may take when the daemon ends, with what is written to a slow disk: what was
+/// passed on and is not noted then is passed on twice.
+const ALL_END: Duration = Duration::from_secs(20);
 
 /// The running thread.
 pub(crate) struct Forwarder {
@@ -126,7 +129,7 @@ pub(crate) fn start(shared: Arc<Shared>, standings: Standings) -> io::Result<For
         ending.is_wanted = true;
     })?;
     // What is reported once the daemon is ready is passed on.
-    let _ = begun.recv_timeout(ALL_END);
+    let _ = begun.recv_timeout(BEGIN);
     Ok(Forwarder { stop, ended })
 }
 

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use eximrbl_table::{Name, Network, Report, WritableTable, dictionary, now};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, geteuid};
 
 pub(crate) use opt::*;
@@ -133,6 +134,16 @@ impl Daemon {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
+    }
+
+    /// Stops it, and waits until none of its threads does anything more: the signal comes to one of
+    /// them, which tells the others when it gets a processor.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let flags = WaitPidFlag::WUNTRACED | WaitPidFlag::WNOHANG;
+        let is_stopped =
+            || matches!(waitpid(self.pid(), Some(flags)).unwrap(), WaitStatus::Stopped(..));
+        wait_until(is_stopped, || "the daemon goes on".to_owned());
     }
 
     pub(crate) fn pid(&self) -> Pid {

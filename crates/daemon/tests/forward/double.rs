@@ -261,14 +261,16 @@ fn is_signed(line: &str, secret: &str) -> bool {
     name.as_str() == NAME && line == auth(secret, Algorithm::Sha3, name, stamp.parse().unwrap())
 }
 
-/// Writes a secret's file, as its reader wants it.
+/// Writes a secret's file, as its reader wants it, who sees the old or the new one as a whole.
 pub(crate) fn write_secret(path: &Path, text: &str) -> PathBuf {
     use std::os::unix::fs::{PermissionsExt, chown};
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o640)).unwrap();
+    let aside = path.with_extension("aside");
+    std::fs::write(&aside, text).unwrap();
+    std::fs::set_permissions(&aside, PermissionsExt::from_mode(0o640)).unwrap();
     if crate::common::is_root() {
         let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
-        chown(path, Some(nobody.uid.as_raw()), None).unwrap();
+        chown(&aside, Some(nobody.uid.as_raw()), None).unwrap();
     }
+    std::fs::rename(&aside, path).unwrap();
     path.to_owned()
 }
