@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use eximrbl_dns::Guard;
 use eximrbl_table::{Expiry, Table, UnixSeconds};
 use eximrbl_zone::{AuditSettings, Config, ConfigError};
-use nix::time::{ClockId, clock_gettime};
 use sd_notify::NotifyState;
 
 use crate::collector::{Material, MaterialError};
@@ -26,6 +25,7 @@ use crate::resizes::{self, Resizes};
 use crate::served::{ServeError, Served, Shared};
 use crate::systemd::{notify, notify_reloading};
 use crate::table_file::{Origin, TableError, open_or_make};
+use crate::work::worked;
 use crate::writing::Writer;
 
 /// How often the file is looked at.
@@ -106,12 +106,6 @@ fn keep(mut keeper: Keeper, orders: &Receiver<Reload>) {
             sweep_at = Instant::now() + rest_after(worked().saturating_sub(begun));
         }
     }
-}
-
-/// For how long this thread has had a processor.
-fn worked() -> Duration {
-    // The kernel has this clock since Linux 2.6.12; without it, the shortest rest is taken.
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// How long to wait after a sweep that took so long.
@@ -337,17 +331,5 @@ mod tests {
     fn large_tables_are_swept_more_seldom() {
         let rest = |milliseconds| rest_after(Duration::from_millis(milliseconds)).as_secs();
         assert_eq!([0, 1, 25, 300, 60_000].map(rest), [5, 5, 5, 60, 300]);
-    }
-
-    /// Caught: a clock that runs on while others have the processor; one that stands still.
-    #[test]
-    fn waiting_is_no_work() {
-        let (begun, started) = (worked(), Instant::now());
-        thread::sleep(Duration::from_millis(200));
-        let slept = worked() - begun;
-        assert!(slept < started.elapsed() / 2, "{slept:?}");
-        while worked() == begun {
-            assert!(started.elapsed() < Duration::from_secs(30), "it stands still");
-        }
     }
 }

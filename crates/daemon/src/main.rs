@@ -56,6 +56,7 @@ mod systemd;
 mod table_file;
 mod tcp;
 mod udp;
+mod work;
 mod writing;
 
 use std::process::ExitCode;

@@ -9,6 +9,8 @@ use eximrbl_table::{
     Name, Network, Policy, Recorded, Refusal, Report, UnixSeconds, WritableTable, dictionary,
 };
 
+use crate::work::worked;
+
 /// How often it is looked whether the table is still the one at its path.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Of the time, so much at most goes into counting entries by reporter: one part in so many.
@@ -41,8 +43,8 @@ struct Open {
 #[derive(Default)]
 struct Census {
     counted: Option<([u32; PLACES], Instant)>,
-    /// How long counting took, the last time and the time before.
-    took: [Duration; 2],
+    /// How much of a processor's time counting took.
+    took: Duration,
     /// Reports of each that were taken since.
     since: Vec<u32>,
 }
@@ -260,16 +262,14 @@ impl Census {
 
     /// Whether to count anew: what was counted has had its time, and counting takes little of it all.
     fn is_old(&self) -> bool {
-        // One that waited for a processor for once says nothing of the table.
-        let [last, before] = self.took;
-        let rest = (last.min(before) * COUNT_SHARE).max(LOOK_EVERY);
+        let rest = (self.took * COUNT_SHARE).max(LOOK_EVERY);
         self.counted.as_ref().is_none_or(|(_, at)| at.elapsed() >= rest)
     }
 
     fn count(&mut self, table: &WritableTable, now: UnixSeconds) {
-        let begun = Instant::now();
+        let begun = worked();
         let counted = table.entries_by_reporter(now);
-        self.took = [begun.elapsed(), self.took[0]];
+        self.took = worked().saturating_sub(begun);
         self.counted = Some((counted, Instant::now()));
         self.since.clear();
     }
