@@ -193,12 +193,13 @@ async fn adjust(
     for running in &ended {
         let _ = running.stop.send(true);
     }
+    let mut unwanted = Vec::new();
     for mut running in ended {
         let _ = timeout(END, &mut running.task).await;
         running.task.abort();
         places.insert(running.to.to_string(), running.place.get());
         if !wanted.iter().any(|(to, _)| *to == running.to) {
-            tracing::info!("reports are not passed on to {} any more", running.to);
+            unwanted.push(running.to);
         }
     }
     let mut new = Vec::new();
@@ -222,6 +223,10 @@ async fn adjust(
     keeping.write(places).await;
     kept.extend(new.into_iter().map(Running::start));
     standings.set(kept.iter().map(|running| running.standing.clone()).collect());
+    // When it is told, `eximrbl info --daemon` knows it, too.
+    for to in unwanted {
+        tracing::info!("reports are not passed on to {to} any more");
+    }
     kept
 }
 
