@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::clock::remove_remains;
 use super::process::{finished, is_dead, run};
+use super::wait::wait_until;
 
 /// All names of namespaces start so, followed by the number of the process that made them.
 const PREFIX: &str = "eximrbl-";
@@ -36,6 +37,10 @@ impl Namespace {
         LEFTOVERS.call_once(remove_leftovers);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}-{what}", std::process::id());
+        // Of a killed run whose process number was the same.
+        if Path::new("/run/netns").join(&name).exists() {
+            remove(&name);
+        }
         let made = finished(Command::new("ip").args(["netns", "add", &name]));
         let error = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "no network namespace (root is needed): {error}");
@@ -71,16 +76,16 @@ impl Namespace {
     /// The machine must have a file of that name, for `ip netns exec` mounts ours upon it.
     pub fn etc_file(&self, name: &str, text: &str) {
         let folder = Path::new("/etc/netns").join(&self.name);
-        std::fs::create_dir_all(&folder).unwrap();
+        // Whoever removes the last other namespace takes away /etc/netns, perhaps just now.
+        wait_until("the namespace has its own /etc", || std::fs::create_dir_all(&folder).is_ok());
         std::fs::write(folder.join(name), text).unwrap();
     }
 
-    /// Lets its programs ask this resolver.
+    /// Lets its programs ask this resolver, with patience: the machine may be busy, and Exim takes an
+    /// answer that is late for none.
     pub fn set_resolver(&self, address: IpAddr) {
-        self.etc_file(
-            "resolv.conf",
-            &format!("nameserver {address}\noptions timeout:1 attempts:1\n"),
-        );
+        let text = format!("nameserver {address}\noptions timeout:10 attempts:2\n");
+        self.etc_file("resolv.conf", &text);
     }
 }
 
