@@ -84,7 +84,7 @@ impl Namespace {
     /// Lets its programs ask this resolver, with patience: the machine may be busy, and Exim takes an
     /// answer that is late for none.
     pub fn set_resolver(&self, address: IpAddr) {
-        let text = format!("nameserver {address}\noptions timeout:10 attempts:2\n");
+        let text = format!("nameserver {address}\noptions timeout:5 attempts:3\n");
         self.etc_file("resolv.conf", &text);
     }
 }
