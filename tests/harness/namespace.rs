@@ -131,6 +131,15 @@ impl Lan {
     /// Makes the internet's namespace, its bridge, and the clients' addresses.
     pub fn new() -> Self {
         let internet = Namespace::new("internet");
+        run(internet.command("sysctl").args([
+            "-qw",
+            // Without this the kernel lets a socket bind only to single configured IPv6 addresses.
+            "net.ipv6.ip_nonlocal_bind=1",
+            // The clients' neighbours are asked for from the bridge's own address, which else could not be
+            // used for the first seconds.
+            "net.ipv6.conf.all.accept_dad=0",
+            "net.ipv6.conf.default.accept_dad=0",
+        ]));
         internet.ip("link add bridge0 type bridge");
         internet.ip("addr add 198.51.100.254/24 dev bridge0");
         internet.ip("-6 addr add 2001:db8:51::ffff/64 dev bridge0 nodad");
@@ -138,8 +147,6 @@ impl Lan {
         // AnyIP: every address of these networks is local, so a client may be any of them.
         internet.ip("route add local 203.0.113.0/24 dev lo");
         internet.ip("-6 route add local 2001:db8:c::/48 dev lo");
-        // Without this the kernel lets a socket bind only to single configured IPv6 addresses.
-        run(internet.command("sysctl").args(["-qw", "net.ipv6.ip_nonlocal_bind=1"]));
         Self { internet }
     }
 
