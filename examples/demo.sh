@@ -60,11 +60,12 @@ pass_time() {
         "$bold" "$before" "$("${under_clock[@]}" date +%T)" "$plain"
 }
 
-# Waits up to ten seconds until a command succeeds.
+# Waits up to a minute until a command succeeds: the machine may be busy.
 wait_for() {
     local what=$1
     shift
-    for _ in {1..200}; do
+    local end=$((SECONDS + 60))
+    while [[ $SECONDS -lt $end ]]; do
         if "$@" >/dev/null 2>&1; then return; fi
         sleep 0.05
     done
@@ -138,7 +139,8 @@ add_host() { # NAMESPACE ADDRESS
 }
 add_host "$mx1" 198.51.100.10
 add_host "$mx2" 198.51.100.20
-mkdir -p "/etc/netns/$mx2"
+# Whoever removes the last other namespace takes away /etc/netns, perhaps just now.
+wait_for "/etc/netns/$mx2" mkdir -p "/etc/netns/$mx2"
 echo "nameserver 127.0.0.1" >"/etc/netns/$mx2/resolv.conf"
 
 # Time can be set for the servers and the tool, and for them alone.
@@ -321,8 +323,10 @@ ask_server() { # SERVER NAME TYPE
     ip netns exec "$mx2" dig "@$1" +noall +comments +answer +authority +noedns "$2" "$3" |
         grep -E '^[^;]|^;; .*status|SECTION'
 }
-# The last line of an Exim's rejectlog: HOST. Each Exim of the story has its own.
+# The last line of an Exim's rejectlog: HOST, and a pattern of the line, which Exim may write a moment
+# after its reply. Each Exim of the story has its own.
 rejectlog() {
+    wait_for "a line in the rejectlog of $1" grep -qE -- "$2" "$work/$1/log/rejectlog"
     show "tail -n 1 $work/$1/log/rejectlog      # on $1" tail -n 1 "$work/$1/log/rejectlog"
 }
 tool() {
@@ -373,15 +377,16 @@ expect '203\.0\.113\.7 is listed'
 chapter "So mx2 refuses it before it says a word"
 send 203.0.113.7 mx2 good@example.org
 expect '550 blacklisted at rbl\.example\.org: rejections at mx1\.example\.org: 1$'
-rejectlog mx2
-expect 'H=\[203\.0\.113\.7\] rejected connection in "connect" ACL: blacklisted at rbl\.example\.org$'
+refusal='H=\[203\.0\.113\.7\] rejected connection in "connect" ACL: blacklisted at rbl\.example\.org$'
+rejectlog mx2 "$refusal"
+expect "$refusal"
 
 chapter "Ten rejections list for ten times as long as one"
 send 203.0.113.10 mx1 "$(printf 'no%s@example.org,' 1 2 3 4 5 6 7 8 9)no10@example.org"
 expect '550 no such user'
 tool list
-expect '^203\.0\.113\.7 +listed +1 +(10min|9min)'
-expect '^203\.0\.113\.10 +listed +10 +1h(40|39)min'
+expect '^203\.0\.113\.7 +listed +1 +(10|9|8)min'
+expect '^203\.0\.113\.10 +listed +10 +1h(40|39|38)min'
 
 chapter "The life of a listing runs down"
 say "   The first client had 600 seconds. With less than 60 of them left it is free again, that is" \
@@ -416,9 +421,9 @@ expect 'is not listed: whitelisted'
 chapter "mx2 relays mail that mx1 rejects, and is not listed for it: it is on the never-list"
 send 203.0.113.50 mx2 unknown@example.org
 expect '<-  250 OK id='
-wait_for "mx1's rejection" grep -q 'rejected RCPT <unknown@' "$work/mx1/log/mainlog"
-rejectlog mx1
-expect '\[198\.51\.100\.20\].* rejected RCPT <unknown@example.org>'
+rejection='\[198\.51\.100\.20\].* rejected RCPT <unknown@example.org>'
+rejectlog mx1 "$rejection"
+expect "$rejection"
 tool show 198.51.100.20
 expect 'is never listed'
 

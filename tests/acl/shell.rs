@@ -76,6 +76,6 @@ fn on_port_5300(machine: &Machine) -> Process {
     let mut command = machine.command(artifact("eximrbld").to_str().unwrap());
     command.args(["--zone", "rbl.example.org", "--listen", "127.0.0.1:5300", "--user", "nobody"]);
     let mut process = Process::start("eximrbld", command, machine.real("/srv/eximrbld.out"));
-    process.wait_until_ready(|process| process.output().contains("ready"));
+    process.wait_until_ready(|process| process.output().contains("INFO ready"));
     process
 }

@@ -148,7 +148,7 @@ alias_maps =
 alias_database =
 mynetworks = 127.0.0.0/8
 smtpd_peername_lookup = no
-postscreen_greet_wait = 10s
+postscreen_greet_wait = 20s
 ";
 
 /// The services that those on port 25 call.

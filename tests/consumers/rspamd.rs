@@ -24,7 +24,7 @@ options {
   cache_file = "FOLDER/state/cache";
   hs_cache_dir = "FOLDER/state/";
   tempdir = "FOLDER/state";
-  task_timeout = 20s;
+  task_timeout = 60s;
   dns { timeout = 5s; retransmits = 3; sockets = 2; }
 }
 logging { type = "console"; level = "info"; }
@@ -80,7 +80,7 @@ fn the_documents_files() {
     );
     for client in CLIENTS {
         let mut command = site.host.command("rspamc");
-        command.args(["-h", "127.0.0.1:11333", "--json", "-t", "20", "-i"]);
+        command.args(["-h", "127.0.0.1:11333", "--json", "-t", "60", "-i"]);
         command.arg(client.address().to_string()).arg(&message);
         let result: Value = serde_json::from_str(&run(&mut command)).unwrap();
         let symbols = result["symbols"].as_object().unwrap();

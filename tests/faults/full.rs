@@ -119,7 +119,7 @@ fn white_and_endless_entries_stay_and_the_refusal_is_told_once() {
     for i in 0..SLOTS - 1 {
         if is_white(i) {
             // The shortest life of all.
-            caller.call("rbl_allow", &[&client(i), "120"]);
+            caller.call("rbl_allow", &[&client(i), "3600"]);
         } else {
             list_endlessly(&stage, &client(i));
         }

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use crate::caller::Caller;
 use crate::checks::{heals, is_told_once, works, yields_defaults};
-use crate::programs::{daemon_fails, run_tool};
+use crate::programs::{Daemon, daemon_fails, run_tool};
 use crate::stage::{Stage, mount_memory, next_second, with_own_mounts};
 
 /// Something in the table's place, and what the log says of it.
@@ -309,17 +309,13 @@ fn the_installed_folder_is_missing() {
         assert!(tool.status.is_some_and(|status| status > 0));
         assert!(tool.errors.contains("/var/lib/eximrbl: no such directory"), "{}", tool.errors);
 
-        let mut daemon = crate::programs::daemon_command(&stage, &installed);
-        let mut daemon = daemon.stderr(std::process::Stdio::null()).spawn().unwrap();
-        crate::stage::wait_until("the daemon made the table", || installed.exists());
+        let _daemon = Daemon::start_on(&stage, &installed);
         // Exim's group is not that of this test's process.
         OpenOptions::new().write(true).open(&installed).unwrap();
         std::os::unix::fs::chown(&installed, None, Some(crate::stage::NOBODY)).unwrap();
         next_second();
         caller.call("rbl_record", &[crate::stage::CLIENT]);
         assert_eq!(caller.call("rbl_listed", &[crate::stage::CLIENT]), "yes");
-        daemon.kill().unwrap();
-        daemon.wait().unwrap();
         assert_eq!(caller.end().len(), 1);
     });
 }

@@ -47,12 +47,12 @@ pub(crate) fn daemon_command(stage: &Stage, table: &Path) -> Command {
     command
 }
 
-/// Starts a daemon that must not start; what it wrote. It is killed after 10 seconds.
+/// Starts a daemon that must not start; what it wrote. It is killed after a minute.
 #[track_caller]
 pub(crate) fn daemon_fails(stage: &Stage, table: &Path) -> String {
     let daemon = daemon_command(stage, table);
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", "10"]).arg(daemon.get_program()).args(daemon.get_args());
+    command.args(["--signal=KILL", "60"]).arg(daemon.get_program()).args(daemon.get_args());
     let ended = run(&mut command);
     let text = ended.output + &ended.errors;
     assert_eq!(ended.status, Some(1), "{text}");
@@ -70,7 +70,13 @@ impl Daemon {
     /// Starts it on the stage's table and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(stage: &Stage) -> Self {
-        let mut command = daemon_command(stage, &stage.table_path());
+        Self::start_on(stage, &stage.table_path())
+    }
+
+    /// The same with its table elsewhere.
+    #[track_caller]
+    pub(crate) fn start_on(stage: &Stage, table: &Path) -> Self {
+        let mut command = daemon_command(stage, table);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

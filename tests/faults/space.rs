@@ -140,9 +140,9 @@ fn no_room_to_make_it_anew() {
         stage.give("state/table", NOBODY, NOBODY);
         let mut caller = stage.start();
         works(&stage, &mut caller);
-        fs::remove_file(stage.table_path()).unwrap();
         // The old table's blocks are in use as long as it is mapped, so there must be room for two.
         fill(&stage.state());
+        fs::remove_file(stage.table_path()).unwrap();
         daemon.wait_for("no room for");
         next_second();
         fails_open(&mut caller, &["no such table"]);

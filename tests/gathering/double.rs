@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::harness::{Host, wait_until};
+use crate::harness::{Host, connect_inside, wait_until};
 
 /// What it does with a line.
 #[derive(Clone, Copy, Debug)]
@@ -24,16 +24,20 @@ pub enum Act {
     Reset,
 }
 
+/// What a test says to it, in a connection of its own.
+const SO_FAR: &str = "all so far\n";
+
 /// The double; it ends when it is dropped.
-pub struct Double {
+pub struct Double<'h> {
+    host: &'h Host,
     lines: Arc<Mutex<Vec<String>>>,
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Double {
+impl<'h> Double<'h> {
     /// Listens on port 4444 of a host.
-    pub fn start(host: &Host, act: Act) -> Self {
+    pub fn start(host: &'h Host, act: Act) -> Self {
         let namespace = File::open(host.path()).unwrap();
         let address = SocketAddr::new(host.v4.into(), 4444);
         let lines = Arc::<Mutex<Vec<String>>>::default();
@@ -57,16 +61,28 @@ impl Double {
             }
         });
         listens.recv().unwrap();
-        Self { lines, ends, thread: Some(thread) }
+        Self { host, lines, ends, thread: Some(thread) }
     }
 
-    /// The lines that came so far, one for each connection.
+    /// The lines of all connections that were made so far. It takes them in their order, so it has read all
+    /// of them when it has read one that is made now.
     pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
+        let address: IpAddr = self.host.v4.into();
+        let mut own = connect_inside(self.host, address, SocketAddr::new(address, 4444)).unwrap();
+        own.write_all(SO_FAR.as_bytes()).unwrap();
+        let mut lines = Vec::new();
+        wait_until("the double has read all lines", || {
+            let mut read = self.lines.lock().unwrap();
+            let place = read.iter().position(|line| line == SO_FAR);
+            lines = read.clone();
+            place.map(|place| read.remove(place)).is_some()
+        });
+        lines.retain(|line| line != SO_FAR);
+        lines
     }
 }
 
-impl Drop for Double {
+impl Drop for Double<'_> {
     fn drop(&mut self) {
         self.ends.store(true, Ordering::Relaxed);
         let ended = self.thread.take().map(JoinHandle::join);

@@ -54,7 +54,7 @@ impl Gatherer {
         let mut command = host.command(artifact("eximrbld"));
         command.arg("--config").arg(scratch.join("eximrbl.toml"));
         let mut process = Process::start("eximrbld", command, scratch.join("eximrbld.out"));
-        process.wait_until_ready(|process| process.output().contains("ready"));
+        process.wait_until_ready(|process| process.output().contains("INFO ready"));
         assert!(listens(host, 4444) && listens(host, 4445), "{}", process.output());
         assert!(scratch.join("run/eximrbl/report").exists(), "{}", process.output());
         Self { process, scratch }

@@ -34,8 +34,8 @@ impl Dig {
 #[track_caller]
 pub fn dig(namespace: &Namespace, server: SocketAddr, name: &str, kind: &str) -> Dig {
     let text = run(namespace.command("dig").args([
-        "+tries=2",
-        "+timeout=3",
+        "+tries=3",
+        "+timeout=10",
         "+noall",
         "+comments",
         "+answer",

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::clock::remove_remains;
 use super::process::{finished, is_dead, run};
+use super::wait::wait_until;
 
 /// All names of namespaces start so, followed by the number of the process that made them.
 const PREFIX: &str = "eximrbl-";
@@ -36,6 +37,10 @@ impl Namespace {
         LEFTOVERS.call_once(remove_leftovers);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("{PREFIX}{}-{number}-{what}", std::process::id());
+        // Of a killed run whose process number was the same.
+        if Path::new("/run/netns").join(&name).exists() {
+            remove(&name);
+        }
         let made = finished(Command::new("ip").args(["netns", "add", &name]));
         let error = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "no network namespace (root is needed): {error}");
@@ -71,16 +76,16 @@ impl Namespace {
     /// The machine must have a file of that name, for `ip netns exec` mounts ours upon it.
     pub fn etc_file(&self, name: &str, text: &str) {
         let folder = Path::new("/etc/netns").join(&self.name);
-        std::fs::create_dir_all(&folder).unwrap();
+        // Whoever removes the last other namespace takes away /etc/netns, perhaps just now.
+        wait_until("the namespace has its own /etc", || std::fs::create_dir_all(&folder).is_ok());
         std::fs::write(folder.join(name), text).unwrap();
     }
 
-    /// Lets its programs ask this resolver.
+    /// Lets its programs ask this resolver, with patience: the machine may be busy, and Exim takes an
+    /// answer that is late for none.
     pub fn set_resolver(&self, address: IpAddr) {
-        self.etc_file(
-            "resolv.conf",
-            &format!("nameserver {address}\noptions timeout:1 attempts:1\n"),
-        );
+        let text = format!("nameserver {address}\noptions timeout:5 attempts:3\n");
+        self.etc_file("resolv.conf", &text);
     }
 }
 
@@ -126,6 +131,15 @@ impl Lan {
     /// Makes the internet's namespace, its bridge, and the clients' addresses.
     pub fn new() -> Self {
         let internet = Namespace::new("internet");
+        run(internet.command("sysctl").args([
+            "-qw",
+            // Without this the kernel lets a socket bind only to single configured IPv6 addresses.
+            "net.ipv6.ip_nonlocal_bind=1",
+            // The clients' neighbours are asked for from the bridge's own address, which else could not be
+            // used for the first seconds.
+            "net.ipv6.conf.all.accept_dad=0",
+            "net.ipv6.conf.default.accept_dad=0",
+        ]));
         internet.ip("link add bridge0 type bridge");
         internet.ip("addr add 198.51.100.254/24 dev bridge0");
         internet.ip("-6 addr add 2001:db8:51::ffff/64 dev bridge0 nodad");
@@ -133,8 +147,6 @@ impl Lan {
         // AnyIP: every address of these networks is local, so a client may be any of them.
         internet.ip("route add local 203.0.113.0/24 dev lo");
         internet.ip("-6 route add local 2001:db8:c::/48 dev lo");
-        // Without this the kernel lets a socket bind only to single configured IPv6 addresses.
-        run(internet.command("sysctl").args(["-qw", "net.ipv6.ip_nonlocal_bind=1"]));
         Self { internet }
     }
 

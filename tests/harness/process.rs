@@ -9,7 +9,8 @@ use super::clock::remove_remains;
 use super::scratch::text_of;
 use super::wait::{PATIENCE, holds_soon};
 
-/// How long a program may take to end after SIGTERM before it is killed.
+/// How long a program that nobody asks for its end any more may take after SIGTERM before it is killed. It
+/// may have been stopped, and never obeys then.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A program in the background, ended by its process number when dropped.
@@ -71,11 +72,15 @@ impl Process {
 
     /// Asks it to end by SIGTERM and waits; a program that does not obey is killed.
     pub fn stop(&mut self) -> ExitStatus {
+        self.end_within(PATIENCE)
+    }
+
+    fn end_within(&mut self, grace: Duration) -> ExitStatus {
         if let Some(status) = self.child.try_wait().unwrap() {
             return status;
         }
         let _ = Command::new("kill").arg("-TERM").arg(self.id().to_string()).status();
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + grace;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
@@ -92,7 +97,7 @@ impl Drop for Process {
         if std::thread::panicking() {
             eprintln!("--- {} wrote:\n{}", self.name, self.output());
         }
-        self.stop();
+        self.end_within(GRACE);
         remove_remains(self.id());
     }
 }

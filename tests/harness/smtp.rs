@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::namespace::Namespace;
 use super::socket::connect_inside;
 
-/// How long a single reply may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a single reply may take. The server may wait for a resolver, several times over.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One reply of the server, of one line or several.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long anything may take before the test gives up. Generous: two busy cores are slow.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks every few milliseconds until `condition` holds; false when [`PATIENCE`] is at its end.
 pub fn holds_soon(mut condition: impl FnMut() -> bool) -> bool {

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::harness::{Lan, wait_until};
-use crate::stage::{Server, Site, agree, set_cable, settle};
+use crate::stage::{Server, Site, agree, set_cable, settle, wait_long};
 
 const A: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 201);
 const B: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 202);
@@ -59,7 +59,7 @@ fn a_server_is_lost_and_a_partition_heals() {
     agree(&[&paris, &quito], B, 50);
     paris.forgive(C);
     agree(&[&paris, &quito], C, 0);
-    wait_until("osaka gives its connection up", || !osaka.is_connected());
+    wait_long("osaka gives its connection up", || !osaka.is_connected());
     assert_eq!((osaka.count(B), osaka.count(C)), (5, 1), "cut off");
     set_cable(&lan, 11, true);
     agree(&sites, B, 55);

@@ -13,8 +13,18 @@ use crate::harness::{Host, Lan, Process, Scratch, artifact, run, set_mode, tool_
 pub(crate) const PORT: u16 = 4222;
 
 /// How long sites may take to agree. A cluster that lost a server needs some seconds to elect who leads
-/// it, several times over.
+/// it, several times over; and what the log has told of a cause is told again after a minute.
 const ELECTIONS: Duration = Duration::from_secs(120);
+
+/// Waits until it is so, as long as sites may take to agree.
+#[track_caller]
+pub(crate) fn wait_long(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + ELECTIONS;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {ELECTIONS:?} in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// A NATS server.
 pub(crate) struct Server {
@@ -122,8 +132,9 @@ impl Site {
     }
 
     /// Waits until the log has a text.
+    #[track_caller]
     pub(crate) fn wait_for(&self, text: &str) {
-        wait_until(&format!("{} says {text:?}:\n{}", self.name, self.log()), || {
+        wait_long(&format!("{} says {text:?}:\n{}", self.name, self.log()), || {
             self.log().contains(text)
         });
     }

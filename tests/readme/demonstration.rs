@@ -6,15 +6,15 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Scratch, finished, root, run, text_of};
+use crate::harness::{Scratch, finished, holds_soon, root, run, text_of};
 use crate::readme::commands;
 use crate::root::{target, without_cargos_variables};
 
 /// The blocks that are looked at here.
 pub const BLOCKS: [&str; 1] = ["try-and-test"];
 
-/// No demonstration takes longer, where all is built.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// No demonstration takes longer, where all is built; but its cargo may have to wait for another one.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Every process of a demonstration has this in its environment, with the number of the test.
 const MARK: &str = "EXIMRBL_DEMONSTRATION_OF";
@@ -141,6 +141,8 @@ impl Demonstration {
 
     /// What it made and did not take away.
     fn left(&self) -> Vec<String> {
+        // Those that it has just killed may be on their way out.
+        holds_soon(|| self.processes().is_empty());
         let mut left = Vec::new();
         left.extend(self.processes().iter().map(|process| format!("process {process}")));
         let name = format!("eximrbl-demo-{}", self.child.id());

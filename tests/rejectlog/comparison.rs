@@ -172,8 +172,11 @@ fn no_client_has_another_listed_in_its_place() {
         speak(&lan, &host, &clients);
         // Of the last one's line, Exim leaves nothing.
         let tells = |line: &&str| line.contains("[192.0.2.66]") || line.contains(OVERFLOWED);
-        let lines = || server.log_text().lines().filter(tells).count();
-        wait_until("the log has a line of each", || lines() >= clients.len());
+        let lines = |log: &str| log.lines().filter(tells).count();
+        wait_until("the log has a line of each", || {
+            let log = server.log_text();
+            lines(&log) >= clients.len() && log.contains(OVERFLOWED)
+        });
 
         let list = List::new();
         let account = list.import(&server.log(), &[]);

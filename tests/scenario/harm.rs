@@ -1,5 +1,6 @@
 //! How a list of one's own rejections could do harm, and what prevents it.
 
+use crate::harness::wait_until;
 use crate::mail_site::{Plan, Site};
 
 /// Lets a stranger send mail for an unknown user through the backup; waits for the rejection.
@@ -74,7 +75,9 @@ fn warn_mode_marks_the_mail_of_listed_senders_and_passes_it_on() {
         smtp.quit();
         site.primary.wait_for_mail("good", subject);
     }
-    let mailbox = site.primary.mailbox("good");
+    let mailbox = || site.primary.mailbox("good");
+    wait_until("both messages are whole", || mailbox().matches("\nText.\n").count() == 2);
+    let mailbox = mailbox();
     let marks: Vec<_> = mailbox.lines().filter(|line| line.starts_with("X-RBL:")).collect();
     assert_eq!(marks, [format!("X-RBL: {listed} listed at rbl.example.org (127.0.0.2)")]);
 }

@@ -62,7 +62,8 @@ fn names_of_the_rest_of_the_world_fail_at_once() {
     let start = std::time::Instant::now();
     let answer = dig(&host, SocketAddr::from(([127, 0, 0, 1], 53)), "elsewhere.example.net", "A");
     assert_eq!(answer.status, "SERVFAIL", "{}", answer.text);
-    assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
+    // Where packets are lost, unbound tries for more than a minute.
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }
 
 #[test]
