@@ -73,10 +73,22 @@ impl Daemon {
         Self::start_on(stage, &stage.table_path())
     }
 
+    /// The same with a log that tells of sweeps, for [`Self::after_a_sweep`].
+    #[track_caller]
+    pub(crate) fn start_talkative(stage: &Stage) -> Self {
+        let mut command = daemon_command(stage, &stage.table_path());
+        command.args(["--log", "debug"]);
+        Self::run(command)
+    }
+
     /// The same with its table elsewhere.
     #[track_caller]
     pub(crate) fn start_on(stage: &Stage, table: &Path) -> Self {
-        let mut command = daemon_command(stage, table);
+        Self::run(daemon_command(stage, table))
+    }
+
+    #[track_caller]
+    fn run(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -111,6 +123,15 @@ impl Daemon {
         wait_until(&format!("the daemon said {text:?}:\n{}", self.log()), || {
             self.log().contains(text)
         });
+    }
+
+    /// Waits until a sweep is over: for seconds from now on, the daemon reads no page of the table by
+    /// itself before it has looked at the file.
+    #[track_caller]
+    pub(crate) fn after_a_sweep(&self) {
+        let swept = || self.log().matches("DEBUG swept").count();
+        let before = swept();
+        wait_until("the daemon has swept the table", || swept() > before);
     }
 
     /// Whether it answers that an IPv4 client is listed; `None` when it does not answer.
