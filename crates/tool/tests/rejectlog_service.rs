@@ -53,8 +53,9 @@ fn restarts(machine: &Machine) -> u32 {
     text.trim().parse().unwrap()
 }
 
-/// Caught: a service that is given up before there is a table; a state directory that cannot be written to; the group `adm` left out; a system call that
-/// it needs, forbidden; the network left to it.
+/// Caught: a service that is given up before there is a table; a state directory that cannot be
+/// written to; the group `adm` left out; a system call that it needs, forbidden; the network left to
+/// it.
 #[test]
 fn it_does_its_work_inside_the_units_sandbox() {
     if !is_root() {

@@ -6,7 +6,8 @@ use crate::network::Network;
 use crate::slots::View;
 
 impl Table {
-    /// Whether all of a black entry's network is lifted by the never-list or a white network.
+    /// Whether all of a black entry's network is lifted by the never-list or a white network: what
+    /// `decide_network` says, without looking the entry up again, for those who count them all.
     pub(super) fn is_lifted(&self, entry: &Entry, floor: u32, now: UnixSeconds) -> bool {
         let (_, is_never) = self.policy_block().terms_around(entry.network.range());
         is_never || self.is_under_white(entry.network, floor, now)
